@@ -1,0 +1,65 @@
+// Next hops: which interface, Layer 2 header and MTU lead to a backend's address.
+//
+// Observes the kernel's routes, neighbours and links over rtnetlink and keeps the answers
+// up to date, so that the packet path never asks. Neighbours in use are kept resolved by
+// the kernel (NTF_EXT_MANAGED, Linux 5.16), because traffic that bypasses the kernel does
+// not keep them alive.
+#pragma once
+
+#include <array>
+#include <boost/asio/io_context.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/model/address.hpp"
+#include "control/model/host.hpp"
+#include "dataplane/error.hpp"
+
+namespace guideway::neighbour {
+
+using Mac = std::array<uint8_t, 6>;
+
+struct VlanTag {
+    uint16_t protocol = 0x8100;   // EtherType of the tag, host order
+    uint16_t id = 0;
+
+    auto operator<=>(const VlanTag &) const = default;
+};
+
+struct NextHop {
+    uint32_t egress_ifindex = 0;   // the device below any VLAN devices: frames leave here
+    std::string interface;         // the route's interface, VLAN device or not
+    Mac source{};
+    Mac destination{};
+    std::vector<VlanTag> tags;   // outermost first, at most two
+    uint32_t mtu_bytes = 0;      // of the IP packet, the least along route and interface
+    model::IpAddress via;        // whose MAC `destination` is
+
+    auto operator<=>(const NextHop &) const = default;
+};
+
+class Resolver {
+  public:
+    // `changed` is called from the event loop, once for a burst of changes, when some
+    // answer of lookup() may have changed. Kernel messages lost (ENOBUFS) lead to a full
+    // resynchronisation, not to a stale answer.
+    [[nodiscard]] static Result<std::unique_ptr<Resolver>> start(
+        boost::asio::io_context &loop, std::function<void()> changed);
+    virtual ~Resolver() = default;
+
+    // The addresses to keep resolved from now on; the rest is forgotten.
+    virtual void watch(const std::set<model::IpAddress> &addresses) = 0;
+
+    // The next hop, or why there is none now ("no route to 10.2.0.2", "10.1.0.1 on eth0
+    // does not answer ARP", "10.2.0.2 is this host").
+    [[nodiscard]] virtual Result<NextHop> lookup(const model::IpAddress &address) const = 0;
+};
+
+// A snapshot for config::check_on_host.
+[[nodiscard]] Result<model::HostFacts> host_facts();
+
+}  // namespace guideway::neighbour

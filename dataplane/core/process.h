@@ -1,0 +1,133 @@
+// One packet's walk, from frame to verdict:
+//
+//   parse -> service lookup -> select (ring slot) -> encapsulate -> count
+//
+// Include the engine's seam header first; see seam.h.
+#pragma once
+
+#include "classify.h"
+#include "encapsulate.h"
+#include "icmp.h"
+#include "select.h"
+#include "walk.h"
+
+// Finds Layer 3 behind up to two VLAN tags. Returns the EtherType in network order, or 0
+// when the frame cannot be for a service: cut short, or to a group address (RFC 1122
+// 3.3.6: unicast IP in a link-layer broadcast is not for us to answer).
+GW_INLINE uint16_t gw_parse_l2(struct gw_walk *walk, struct gw_packet *packet)
+{
+    const uint8_t *end = gw_data_end(packet);
+    const struct gw_ethernet *ethernet = (const struct gw_ethernet *)gw_data(packet);
+    const struct gw_vlan *vlan = (const struct gw_vlan *)(ethernet + 1);
+    uint16_t type;
+    if ((const uint8_t *)vlan > end || (ethernet->destination[0] & 1) != 0) {
+        return 0;
+    }
+    walk->l3_offset = GW_ETHERNET_BYTES;
+    type = ethernet->type.raw;
+    if (GW_LIKELY(type != GW_BE16(GW_ETHERTYPE_VLAN) && type != GW_BE16(GW_ETHERTYPE_QINQ))) {
+        return type;
+    }
+    if ((const uint8_t *)(vlan + 1) > end) {
+        return 0;
+    }
+    walk->l3_offset += GW_VLAN_BYTES;
+    type = vlan->type.raw;
+    if (type != GW_BE16(GW_ETHERTYPE_VLAN)) {
+        return type;
+    }
+    if ((const uint8_t *)(vlan + 2) > end) {
+        return 0;
+    }
+    walk->l3_offset += GW_VLAN_BYTES;
+    return vlan[1].type.raw;
+}
+
+GW_INLINE enum gw_verdict gw_reason_verdict(enum gw_reason reason)
+{
+    switch (reason) {
+        case GW_REASON_NOT_OURS:
+        case GW_REASON_UNMATCHED_PASS:
+        case GW_REASON_INACTIVE:
+            return GW_PASS;
+        case GW_REASON_ECHO_REPLIED:
+        case GW_REASON_TOO_BIG:
+            return GW_SEND;
+        default:
+            return GW_DROP;
+    }
+}
+
+GW_INLINE enum gw_reason gw_walk_packet(struct gw_walk *walk, struct gw_packet *packet)
+{
+    uint16_t type = gw_parse_l2(walk, packet);
+    enum gw_reason reason;
+    if (type == GW_BE16(GW_ETHERTYPE_IPV4)) {
+        reason = gw_classify_ipv4(walk, packet);
+    } else if (type == GW_BE16(GW_ETHERTYPE_IPV6)) {
+        walk->is_ipv6 = 1;
+        reason = gw_classify_ipv6(walk, packet);
+    } else {
+        return GW_REASON_NOT_OURS;
+    }
+    if (GW_UNLIKELY(reason == GW_REASON_ECHO_REPLIED)) {
+        return gw_echo_reply(walk, packet);
+    }
+    if (reason != GW_REASON_FORWARDED) {
+        return reason;
+    }
+    reason = gw_select(walk);
+    if (GW_UNLIKELY(reason != GW_REASON_FORWARDED)) {
+        return reason;
+    }
+    reason = gw_encapsulate(walk, packet);
+    if (GW_UNLIKELY(reason == GW_REASON_TOO_BIG)) {
+        return gw_answer_too_big(walk, packet, walk->inner_bytes);
+    }
+    if (walk->is_icmp_error && reason == GW_REASON_FORWARDED) {
+        gw_count_event(walk, GW_EVENT_ICMP_FOLLOWED);
+    }
+    return reason;
+}
+
+// Processes one frame and fills `outcome`. The frame is changed unless the verdict is
+// GW_PASS; after GW_DROP its content is unspecified.
+GW_INLINE void gw_process(struct gw_packet *packet, struct gw_outcome *outcome)
+{
+    struct gw_walk walk;
+    outcome->verdict = GW_PASS;
+    outcome->reason = GW_REASON_INACTIVE;
+    outcome->service = GW_INDEX_NONE;
+    outcome->backend = GW_INDEX_NONE;
+    outcome->egress_ifindex = 0;
+
+    walk.tables = gw_tables(packet);
+    walk.layout = gw_tables_layout(packet);
+    if (!walk.tables || !gw_walk_counters(&walk, packet)) {
+        return;
+    }
+    walk.service = GW_INDEX_NONE;
+    walk.backend = GW_INDEX_NONE;
+    walk.egress_ifindex = 0;
+    walk.l3_offset = 0;
+    walk.inner_bytes = 0;
+    walk.inner_class = 0;
+    walk.hash = 0;
+    walk.is_ipv6 = 0;
+    walk.is_icmp_error = 0;
+
+    if (GW_LIKELY(gw_read_once32(&gw_walk_header(&walk)->active_generation) ==
+                  gw_generation(packet))) {
+        outcome->reason = gw_walk_packet(&walk, packet);
+    }
+    outcome->service = walk.service;
+    outcome->backend = walk.backend;
+    if (GW_LIKELY(outcome->reason == GW_REASON_FORWARDED)) {
+        outcome->egress_ifindex = walk.egress_ifindex;
+        outcome->verdict =
+            walk.egress_ifindex == gw_ingress_ifindex(packet) ? GW_SEND : GW_REDIRECT;
+        return;
+    }
+    gw_count_reason(&walk, outcome->reason);
+    outcome->verdict = gw_reason_verdict(outcome->reason);
+}

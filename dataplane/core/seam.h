@@ -1,0 +1,47 @@
+// The seam between the packet logic and an engine, as a specification.
+//
+// The core is included into an engine's program, after the engine's own seam header has
+// defined everything below. There are no function pointers: an engine is a set of static
+// inline functions with these names. Two exist: xdp/seam_xdp.h (BPF) and
+// seam_native.h beside this file (replay, unit tests, DPDK).
+//
+//   struct gw_packet
+//       The engine's handle for one frame. Only the functions below look inside.
+//
+//   uint8_t *gw_data(struct gw_packet *)
+//   uint8_t *gw_data_end(struct gw_packet *)
+//       First byte of the Ethernet header, and the byte after the last one that can be
+//       read directly. To be called again after every change of head or tail.
+//
+//   uint32_t gw_frame_bytes(struct gw_packet *)
+//       Length of the whole frame. Can exceed gw_data_end - gw_data where a frame is
+//       longer than a page; slow, so asked only when a length does not fit.
+//
+//   int gw_grow_head(struct gw_packet *, int bytes)
+//       Moves the start of the frame `bytes` towards lower addresses (negative: cuts).
+//       Returns 0, or nonzero when there is no headroom, with the frame unchanged. New
+//       bytes hold anything.
+//
+//   int gw_cut_tail(struct gw_packet *, uint32_t frame_bytes)
+//       Shortens the frame to `frame_bytes`. Returns 0, or nonzero with the frame
+//       unchanged. Off the hot path.
+//
+//   uint32_t gw_ingress_ifindex(struct gw_packet *)
+//       The interface the frame came in on, in the numbers of gw_encapsulation.
+//
+//   uint64_t gw_now_ns(struct gw_packet *)
+//       A monotonic clock with the resolution of the kernel's tick. Need not be cheap.
+//
+//   uint32_t gw_cpu(struct gw_packet *)
+//       Index of the counter area that only the caller writes, below layout.cpus_max.
+//
+//   uint8_t *gw_tables(struct gw_packet *)
+//       Start of the tables' region.
+//
+//   const struct gw_layout *gw_tables_layout(struct gw_packet *)
+//       Its layout. Constants to the BPF verifier, which proves the bounds of every
+//       access from them.
+//
+//   uint32_t gw_generation(struct gw_packet *)
+//       The generation this program was loaded as.
+#pragma once

@@ -1,0 +1,316 @@
+// The forwarding tables: one contiguous region of memory with a fixed binary layout.
+//
+// The same bytes serve as a memory-mapped BPF array, as a shared-memory file and as
+// anonymous memory in a test. One writer (the control plane) and any number of readers
+// share it without locks: whatever a reader must see as one is one aligned word, or is
+// prepared aside and made current by writing one aligned word.
+//
+//   0         4 KiB
+//   +---------+-----------+-----------+----------+----------+-------+--------------+
+//   | header  | directory | directory | services | backends | rings | counters,    |
+//   |         | copy 0    | copy 1    |          |          |       | one area/CPU |
+//   +---------+-----------+-----------+----------+----------+-------+--------------+
+//
+// Every size is chosen when the region is made, from a gw_capacity, and never changes in
+// it. Powers of two where an index is masked.
+#pragma once
+
+#include "hash.h"
+#include "reasons.h"
+#include "types.h"
+
+#define GW_TABLES_MAGIC 0x7961776564697547ULL   // "Guideway"
+#define GW_TABLES_ABI 1
+
+// What the region was made for. Counts.
+struct gw_capacity {
+    uint32_t addresses_max;    // service addresses
+    uint32_t services_max;     // power of two
+    uint32_t backends_max;     // power of two, at most 8192
+    uint32_t ring_slots_max;   // of all services together
+    uint32_t cpus_max;         // counter areas
+};
+
+// Where each table begins, in bytes from the start of the region, and its bounds. An
+// engine that wants them as constants (BPF) gets a copy when it is loaded.
+struct gw_layout {
+    uint32_t address_buckets_mask;
+    uint32_t port_buckets_mask;
+    uint32_t directory_offset[2];
+    uint32_t ports_offset;   // of the port buckets inside a directory copy
+    uint32_t services_offset;
+    uint32_t services_mask;
+    uint32_t backends_offset;
+    uint32_t backends_mask;
+    uint32_t rings_offset;
+    uint32_t ring_slots_max;
+    uint32_t counters_offset;
+    uint32_t counters_area_bytes;
+    uint32_t counters_backends_offset;   // of the backends' counters inside an area
+    uint32_t cpus_max;
+    uint32_t total_bytes;
+};
+GW_STATIC_ASSERT(sizeof(struct gw_layout) == 64, "shared with the loader");
+
+#define GW_HEADER_BYTES 4096
+struct gw_tables_header {
+    uint64_t magic;
+    uint32_t abi;
+    uint32_t active_directory;    // 0 or 1: the copy that packets use
+    uint32_t active_generation;   // only the program of this generation acts; 0: none
+    uint32_t tick_ns;             // of the coarse clock
+    uint8_t boot_id[16];          // tables of another boot are empty tables
+    struct gw_hash_key hash_key;
+    struct gw_capacity capacity;
+    uint32_t writer_serial;   // counts completed changes of the control plane
+    struct gw_layout layout;
+};
+GW_STATIC_ASSERT(sizeof(struct gw_tables_header) <= GW_HEADER_BYTES, "one page");
+
+// ---- Directory: which addresses are ours, and which service a port on one belongs to.
+//
+// Two copies; the control plane builds the idle one and then writes active_directory.
+// Both tables are hashed into buckets of one cache line, filled from way 0, never
+// overflowing: the control plane chooses a seed for which every key finds room.
+
+// An IPv6 address is its 16 bytes; an IPv4 address is GW_IPV4_TAG and the address in the
+// low 32 bits. No IPv6 packet is looked up with GW_IPV4_TAG as its upper half. All zero:
+// an empty way.
+#define GW_IPV4_TAG 0xffffffffffffffffULL
+struct gw_address {
+    uint64_t high;
+    uint64_t low;
+};
+
+#define GW_ADDRESS_WAYS 4
+struct gw_address_bucket {
+    struct gw_address way[GW_ADDRESS_WAYS];
+};
+GW_STATIC_ASSERT(sizeof(struct gw_address_bucket) == GW_CACHE_LINE_BYTES, "one line");
+
+// One way of a port bucket, one word; zero: empty.
+//
+//   63        62..56    55 ........ 40  39 .. 32  31 ....... 16  15 ........ 0
+//   +--------+---------+---------------+---------+--------------+-------------+
+//   | in use | 0       | address index | proto   | port, as in  | service     |
+//   |        |         |               |         | the packet   | index       |
+//   +--------+---------+---------------+---------+--------------+-------------+
+//
+// The address index is bucket * GW_ADDRESS_WAYS + way of the address. Protocol and port
+// zero stand for everything that matches no service; its service index is a gw_unmatched.
+#define GW_PORT_WAYS 8
+struct gw_port_bucket {
+    uint64_t way[GW_PORT_WAYS];
+};
+GW_STATIC_ASSERT(sizeof(struct gw_port_bucket) == GW_CACHE_LINE_BYTES, "one line");
+#define GW_PORT_IN_USE (1ULL << 63)
+
+enum gw_unmatched { GW_UNMATCHED_DROP = 0, GW_UNMATCHED_PASS = 1 };
+
+struct gw_directory {
+    uint64_t seed;   // odd
+    uint64_t reserved[7];
+    // struct gw_address_bucket addresses[address_buckets_mask + 1];
+    // struct gw_port_bucket ports[port_buckets_mask + 1], at layout.ports_offset
+};
+GW_STATIC_ASSERT(sizeof(struct gw_directory) == GW_CACHE_LINE_BYTES, "one line");
+
+GW_INLINE uint32_t gw_address_hash(uint64_t seed, uint64_t high, uint64_t low)
+{
+    uint64_t mixed = (high ^ (low << 32 | low >> 32)) * seed;
+    mixed ^= mixed >> 29;
+    return (uint32_t)((mixed * seed) >> 32);
+}
+
+// The key part of a port way: the word without the service index.
+GW_INLINE uint64_t gw_port_key(uint32_t address_index, uint8_t protocol, uint16_t port_raw)
+{
+    return GW_PORT_IN_USE | (uint64_t)address_index << 40 | (uint64_t)protocol << 32 |
+           (uint64_t)port_raw << 16;
+}
+
+GW_INLINE uint32_t gw_port_hash(uint64_t seed, uint64_t port_key)
+{
+    return (uint32_t)((((port_key >> 16) ^ (seed >> 40)) * seed) >> 32);
+}
+
+// ---- Services and rings.
+
+// Set once when the index is taken, before the directory names it; not changed until
+// after the directory has stopped naming it.
+struct gw_service {
+    uint64_t identity;      // control plane's name for it; 0: the index is free
+    uint32_t ring_offset;   // first slot, counted from the start of all rings
+    uint32_t ring_size;     // slots, a prime
+    struct gw_address address;
+    uint16_t port_raw;
+    uint8_t protocol;
+    uint8_t is_ipv6;
+    uint32_t reserved[7];
+};
+GW_STATIC_ASSERT(sizeof(struct gw_service) == GW_CACHE_LINE_BYTES, "one line");
+
+// A ring slot is one word, read and written whole.
+//
+//   31 ............... 16  15 .. 14  13 ............ 0
+//   +---------------------+---------+-----------------+
+//   | previous owner      | state   | owner           |
+//   +---------------------+---------+-----------------+
+typedef uint32_t gw_slot;
+#define GW_OWNER_BITS 14
+#define GW_OWNER_MASK 0x3fffu
+#define GW_OWNER_NONE 0x3fffu
+#define GW_PREVIOUS_NONE 0xffffu
+
+enum gw_slot_state { GW_SLOT_STABLE = 0 };
+
+GW_INLINE uint32_t gw_slot_owner(gw_slot slot)
+{
+    return slot & GW_OWNER_MASK;
+}
+
+GW_INLINE gw_slot gw_slot_make(uint32_t owner, uint32_t state, uint32_t previous)
+{
+    return (owner & GW_OWNER_MASK) | (state & 3u) << GW_OWNER_BITS | previous << 16;
+}
+
+// ---- Backends.
+
+// How packets reach a backend: all that stays the same from packet to packet.
+struct gw_encapsulation {
+    uint32_t egress_ifindex;
+    uint32_t outer_sum;      // sum of the outer IPv4 header's constant words, unfolded
+    uint32_t entropy_mask;   // bits of the outer IPv4 source, as in the packet, that
+                             // carry entropy; 0: a fixed source
+    uint16_t inner_bytes_max;   // larger inner packets do not fit the egress MTU
+    uint8_t l2_bytes;           // 14, 18 or 22
+    uint8_t l3_bytes;           // 20 (IPv4) or 40 (IPv6)
+};
+GW_STATIC_ASSERT(sizeof(struct gw_encapsulation) == 16, "two to a backend's first line");
+
+// The outer headers of one copy, ready to be copied in front of the inner packet. They
+// end at a fixed place so that the tagged and untagged forms share their Layer 3.
+//
+//   0            24 - l2_bytes     24                24 + l3_bytes      64
+//   +-----------+-----------------+-----------------+------------------+
+//   | 0         | Ethernet, tags  | IPv4 or IPv6    | 0                |
+//   +-----------+-----------------+-----------------+------------------+
+//
+// Zero in the prebuilt header, filled per packet: IPv4 TOS, total length, protocol,
+// checksum and the entropy bits of the source; IPv6 traffic class, flow label, payload
+// length and next header.
+#define GW_OUTER_L3_OFFSET 24
+#define GW_OUTER_BYTES 64
+
+enum gw_backend_bit {
+    GW_BACKEND_IN_USE = 1,
+    GW_BACKEND_RESOLVED = 2,   // the next hop is known
+    GW_BACKEND_COPY = 4,       // which copy of encapsulation and headers is current
+};
+
+struct gw_backend {
+    uint64_t identity;
+    uint32_t state;   // gw_backend_bit, one word, written last
+    uint32_t reserved0;
+    struct gw_encapsulation encapsulation[2];
+    uint32_t reserved1[4];
+    uint8_t outer[2][GW_OUTER_BYTES];
+};
+GW_STATIC_ASSERT(sizeof(struct gw_backend) == 3 * GW_CACHE_LINE_BYTES, "three lines");
+GW_STATIC_ASSERT(__builtin_offsetof(struct gw_backend, outer) == GW_CACHE_LINE_BYTES,
+                 "a packet touches two lines of a backend");
+
+// ---- Counters: an area for each CPU or worker, which alone writes it.
+
+struct gw_traffic {
+    uint64_t packets;
+    uint64_t bytes;   // of inner packets, from the IP header's length
+};
+
+struct gw_counters_area {
+    uint64_t reason[GW_REASONS_MAX];
+    uint64_t event[GW_EVENTS_MAX];
+    uint64_t icmp_arrival_ns;   // GCRA: theoretical arrival time of the next ICMP answer
+    uint64_t reserved[7];
+    // struct gw_traffic services[services_max];
+    // struct gw_traffic backends[backends_max], at layout.counters_backends_offset
+};
+GW_STATIC_ASSERT(sizeof(struct gw_counters_area) % GW_CACHE_LINE_BYTES == 0, "whole lines");
+
+// ---- Layout arithmetic, done once by whoever makes or adopts a region.
+
+GW_INLINE uint64_t gw_align_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+GW_INLINE uint32_t gw_power_of_two_at_least(uint64_t value)
+{
+    uint64_t power = 1;
+    while (power < value && power < (1ULL << 31)) {
+        power <<= 1;
+    }
+    return (uint32_t)power;
+}
+
+// The largest region that kernels load with certainty as one BPF array value.
+#define GW_TABLES_BYTES_MAX (512u << 20)
+
+// Returns 1 and fills `layout`, or 0 when `capacity` is out of bounds or the region would
+// exceed GW_TABLES_BYTES_MAX.
+GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity *capacity)
+{
+    uint64_t at = GW_HEADER_BYTES;
+    uint64_t directory_bytes;
+    int i;
+    if (capacity->addresses_max == 0 || capacity->addresses_max > 4096 ||
+        capacity->services_max == 0 || capacity->services_max > 4096 ||
+        (capacity->services_max & (capacity->services_max - 1)) != 0 ||
+        capacity->backends_max == 0 || capacity->backends_max > 8192 ||
+        (capacity->backends_max & (capacity->backends_max - 1)) != 0 ||
+        capacity->ring_slots_max == 0 || capacity->ring_slots_max > (1u << 27) ||
+        capacity->cpus_max == 0 || capacity->cpus_max > 8192) {
+        return 0;
+    }
+    // Addresses fill at most an eighth of their ways and ports an eighth of theirs, so
+    // that a seed without overflow is found within a few tries.
+    layout->address_buckets_mask =
+        gw_power_of_two_at_least((uint64_t)capacity->addresses_max * 8 / GW_ADDRESS_WAYS) - 1;
+    layout->port_buckets_mask =
+        gw_power_of_two_at_least((uint64_t)capacity->services_max + capacity->addresses_max) - 1;
+    layout->ports_offset =
+        (uint32_t)(sizeof(struct gw_directory) +
+                   (layout->address_buckets_mask + 1ULL) * sizeof(struct gw_address_bucket));
+    directory_bytes = layout->ports_offset +
+                      (layout->port_buckets_mask + 1ULL) * sizeof(struct gw_port_bucket);
+    for (i = 0; i < 2; i++) {
+        layout->directory_offset[i] = (uint32_t)at;
+        at += directory_bytes;
+    }
+    layout->services_offset = (uint32_t)at;
+    layout->services_mask = capacity->services_max - 1;
+    at += (uint64_t)capacity->services_max * sizeof(struct gw_service);
+    layout->backends_offset = (uint32_t)at;
+    layout->backends_mask = capacity->backends_max - 1;
+    at += (uint64_t)capacity->backends_max * sizeof(struct gw_backend);
+    layout->rings_offset = (uint32_t)at;
+    layout->ring_slots_max = capacity->ring_slots_max;
+    at = gw_align_up(at + (uint64_t)capacity->ring_slots_max * sizeof(gw_slot),
+                     GW_CACHE_LINE_BYTES);
+    layout->counters_offset = (uint32_t)at;
+    layout->counters_backends_offset =
+        (uint32_t)(sizeof(struct gw_counters_area) +
+                   (uint64_t)capacity->services_max * sizeof(struct gw_traffic));
+    layout->counters_area_bytes = (uint32_t)gw_align_up(
+        layout->counters_backends_offset +
+            (uint64_t)capacity->backends_max * sizeof(struct gw_traffic),
+        GW_CACHE_LINE_BYTES);
+    layout->cpus_max = capacity->cpus_max;
+    at += (uint64_t)layout->counters_area_bytes * capacity->cpus_max;
+    at = gw_align_up(at, 4096);
+    if (at > GW_TABLES_BYTES_MAX) {
+        return 0;
+    }
+    layout->total_bytes = (uint32_t)at;
+    return 1;
+}

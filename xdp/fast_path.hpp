@@ -1,0 +1,69 @@
+// The XDP engine as the daemon sees it: the pinned tables and the program on interfaces.
+//
+// Pinned under PIN_DIRECTORY (in bpffs), and outliving the daemon:
+//   region              the tables
+//   program-IFNAME      the program attached to that interface
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/error.hpp"
+#include "dataplane/tables/tables.hpp"
+
+namespace guideway::xdp {
+
+enum class Mode : uint8_t { kNative, kGeneric };
+enum class Attachment : uint8_t { kAlone, kDispatcher };
+
+struct AttachedInterface {
+    std::string name;
+    uint32_t ifindex = 0;
+    Mode mode = Mode::kNative;
+    Attachment attachment = Attachment::kAlone;
+    uint32_t program_id = 0;
+    std::string note;   // why alone rather than through the dispatcher; empty otherwise
+};
+
+class FastPath {
+  public:
+    struct Options {
+        std::filesystem::path pin_directory;   // /sys/fs/bpf/guideway/INSTANCE
+        gw_capacity capacity{};
+        gw_hash_key hash_key{};
+    };
+
+    // Mounts bpffs if need be, takes the instance's lock (flock on the pin directory; a
+    // second holder is refused), and adopts the pinned region or makes a new one.
+    // A pinned region of another size, ABI or key is an error that says what to do.
+    [[nodiscard]] static Result<FastPath> open(const Options &options);
+
+    // Makes exactly `interfaces` carry this build's program: loads it as the next
+    // generation, puts it on every interface (replacing our older one without a gap,
+    // refusing an interface that carries somebody else's program where the dispatcher
+    // cannot be used), lets the new generation act, and only then removes the old program
+    // and the interfaces no longer listed. On failure what was there goes on unchanged.
+    [[nodiscard]] Result<void> attach(const std::vector<std::string> &interfaces, Mode mode);
+
+    // Removes our program everywhere and the pins. The tables stay mapped until destruction.
+    [[nodiscard]] Result<std::vector<std::string>> detach();
+
+    [[nodiscard]] const std::vector<AttachedInterface> &interfaces() const;
+    [[nodiscard]] Tables &tables();
+    [[nodiscard]] bool adopted() const;   // the region was there before open()
+    [[nodiscard]] uint32_t generation() const;
+
+    FastPath(FastPath &&) noexcept;
+    FastPath &operator=(FastPath &&) noexcept;
+    ~FastPath();   // leaves program and pins in place: the fast path goes on
+
+  private:
+    struct State;
+    explicit FastPath(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace guideway::xdp
