@@ -151,7 +151,7 @@ GW_INLINE enum gw_reason gw_classify_ipv4(struct gw_walk *walk, struct gw_packet
         }
         walk->is_icmp_error = 1;
     } else {
-        return gw_service_find(walk, directory, address, ip->protocol, 0);
+        return gw_unmatched_reason(walk, directory, address);
     }
 
     reason = gw_service_find(walk, directory, address, flow.protocol,
@@ -237,7 +237,7 @@ GW_INLINE enum gw_reason gw_classify_ipv6(struct gw_walk *walk, struct gw_packet
     } else if (gw_proto_is_ipv6_extension(protocol)) {
         return GW_REASON_IPV6_EXTENSION;
     } else {
-        return gw_service_find(walk, directory, address, protocol, 0);
+        return gw_unmatched_reason(walk, directory, address);
     }
 
     reason = gw_service_find(walk, directory, address, protocol, (uint16_t)(ports >> 16));

@@ -59,7 +59,16 @@ GW_INLINE uint32_t gw_port_find(const struct gw_walk *walk,
     return GW_INDEX_NONE;
 }
 
-// Finds the service of a flow and remembers it in the walk. FORWARDED: found.
+// What becomes of a packet to one of our addresses that matches no service.
+GW_INLINE enum gw_reason gw_unmatched_reason(const struct gw_walk *walk,
+                                             const struct gw_directory *directory,
+                                             uint32_t address_index)
+{
+    uint32_t unmatched = gw_port_find(walk, directory, gw_port_key(address_index, 0, 0));
+    return unmatched == GW_UNMATCHED_PASS ? GW_REASON_UNMATCHED_PASS : GW_REASON_NO_SUCH_PORT;
+}
+
+// Finds the service of a TCP or UDP flow and remembers it in the walk. FORWARDED: found.
 GW_INLINE enum gw_reason gw_service_find(struct gw_walk *walk,
                                          const struct gw_directory *directory,
                                          uint32_t address_index, uint8_t protocol,
@@ -67,10 +76,9 @@ GW_INLINE enum gw_reason gw_service_find(struct gw_walk *walk,
 {
     uint32_t service =
         gw_port_find(walk, directory, gw_port_key(address_index, protocol, port_raw));
-    if (GW_LIKELY(service != GW_INDEX_NONE)) {
-        walk->service = service;
-        return GW_REASON_FORWARDED;
+    if (GW_UNLIKELY(service == GW_INDEX_NONE)) {
+        return gw_unmatched_reason(walk, directory, address_index);
     }
-    service = gw_port_find(walk, directory, gw_port_key(address_index, 0, 0));
-    return service == GW_UNMATCHED_PASS ? GW_REASON_UNMATCHED_PASS : GW_REASON_NO_SUCH_PORT;
+    walk->service = service;
+    return GW_REASON_FORWARDED;
 }

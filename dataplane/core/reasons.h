@@ -1,6 +1,7 @@
 // Why a packet went where it went. Every packet that the core sees ends with exactly one
 // of these reasons; every reason but `forwarded` has a counter of its own. Forwarded
-// packets are counted per service and per backend, and the reader sums them.
+// packets are counted per service and per backend, and the reader sums them (the counter
+// at `forwarded` holds what services that were removed had forwarded).
 //
 // The list is the only place where reasons are named: counters, the API, the CLI and
 // docs/reasons.md are made from it. The order is part of the tables' ABI: add at the end.

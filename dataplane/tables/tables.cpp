@@ -256,7 +256,10 @@ CounterTotals Tables::counters() const
 void Tables::clear_service_counters(uint32_t service) const
 {
     for (uint32_t cpu = 0; cpu < capacity_.cpus_max; cpu++) {
-        service_traffic(counters_area(cpu))[service] = {};
+        auto &area = counters_area(cpu);
+        auto &traffic = service_traffic(area)[service];
+        area.reason[GW_REASON_FORWARDED] += traffic.packets;
+        traffic = {};
     }
 }
 

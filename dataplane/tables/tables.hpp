@@ -18,7 +18,7 @@ namespace guideway {
 
 // Sums of all CPUs' counters at one moment.
 struct CounterTotals {
-    std::vector<uint64_t> reasons;       // by gw_reason; FORWARDED is the sum of services
+    std::vector<uint64_t> reasons;       // by gw_reason
     std::vector<uint64_t> events;        // by gw_event
     std::vector<gw_traffic> services;    // by service index
     std::vector<gw_traffic> backends;    // by backend index
@@ -64,6 +64,7 @@ class Tables {
     [[nodiscard]] gw_counters_area &counters_area(uint32_t cpu) const;
     [[nodiscard]] CounterTotals counters() const;
     // Zeroes the counters of one index on every CPU, before the index is given to another.
+    // Packets of a service go on to count among the forwarded ones.
     void clear_service_counters(uint32_t service) const;
     void clear_backend_counters(uint32_t backend) const;
 

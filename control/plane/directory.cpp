@@ -1,0 +1,121 @@
+#include "control/plane/directory.hpp"
+
+#include <atomic>
+#include <cstring>
+#include <map>
+#include <string>
+
+namespace guideway::plane {
+namespace {
+
+constexpr int kSeedsMax = 1000;
+
+unsigned idle_copy(const Tables &tables)
+{
+    return tables.header().active_directory == 0 ? 1 : 0;
+}
+
+uint64_t seed_number(int attempt)
+{
+    return (0x9e3779b97f4a7c15ULL * (2 * static_cast<uint64_t>(attempt) + 1)) | 1;
+}
+
+bool is_empty(const gw_address &address)
+{
+    return (address.high | address.low) == 0;
+}
+
+// The index the address was given, or GW_INDEX_NONE-like failure by returning false.
+bool place_address(std::span<gw_address_bucket> buckets, uint64_t seed, const gw_address &key,
+                   uint32_t &index)
+{
+    const uint32_t bucket =
+        gw_address_hash(seed, key.high, key.low) & static_cast<uint32_t>(buckets.size() - 1);
+    for (uint32_t way = 0; way < GW_ADDRESS_WAYS; way++) {
+        if (is_empty(buckets[bucket].way[way])) {
+            buckets[bucket].way[way] = key;
+            index = bucket * GW_ADDRESS_WAYS + way;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool place_port(std::span<gw_port_bucket> buckets, uint64_t seed, uint64_t key, uint32_t value)
+{
+    const uint32_t bucket =
+        gw_port_hash(seed, key) & static_cast<uint32_t>(buckets.size() - 1);
+    for (uint64_t &way : buckets[bucket].way) {
+        if (way == 0) {
+            way = key | value;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool place_all(const Tables &tables, unsigned copy, uint64_t seed,
+               const std::vector<DirectoryEntry> &entries)
+{
+    auto addresses = tables.address_buckets(copy);
+    auto ports = tables.port_buckets(copy);
+    std::memset(addresses.data(), 0, addresses.size_bytes());
+    std::memset(ports.data(), 0, ports.size_bytes());
+    tables.directory(copy).seed = seed;
+
+    std::map<model::IpAddress, uint32_t> placed;
+    for (const auto &entry : entries) {
+        auto known = placed.find(entry.address);
+        if (known == placed.end()) {
+            uint32_t index = 0;
+            if (!place_address(addresses, seed, directory_address(entry.address), index) ||
+                !place_port(ports, seed, gw_port_key(index, 0, 0),
+                            entry.unmatched == model::Unmatched::kPass ? GW_UNMATCHED_PASS
+                                                                       : GW_UNMATCHED_DROP)) {
+                return false;
+            }
+            known = placed.emplace(entry.address, index).first;
+        }
+        const uint64_t key =
+            gw_port_key(known->second, entry.protocol, gw_to_be16(entry.port).raw);
+        if (!place_port(ports, seed, key, entry.service)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace
+
+gw_address directory_address(const model::IpAddress &address)
+{
+    gw_address key{};
+    if (address.is_ipv6()) {
+        std::memcpy(&key, address.bytes.data(), sizeof(key));
+    } else {
+        key.high = GW_IPV4_TAG;
+        std::memcpy(&key.low, address.bytes.data(), 4);
+    }
+    return key;
+}
+
+Result<void> build_idle_directory(const Tables &tables,
+                                  const std::vector<DirectoryEntry> &entries)
+{
+    for (int attempt = 0; attempt < kSeedsMax; attempt++) {
+        if (place_all(tables, idle_copy(tables), seed_number(attempt), entries)) {
+            return {};
+        }
+    }
+    return fail("cannot place " + std::to_string(entries.size()) +
+                " services in the directory with any of " + std::to_string(kSeedsMax) +
+                " seeds; raise capacity.addresses or capacity.services");
+}
+
+void activate_idle_directory(const Tables &tables)
+{
+    std::atomic_ref(tables.header().active_directory)
+        .store(idle_copy(tables), std::memory_order_release);
+}
+
+}  // namespace guideway::plane

@@ -1,0 +1,34 @@
+// Builds the directory: addresses and ports hashed into buckets that never overflow.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "control/model/address.hpp"
+#include "control/model/desired.hpp"
+#include "dataplane/error.hpp"
+#include "dataplane/tables/tables.hpp"
+
+namespace guideway::plane {
+
+struct DirectoryEntry {
+    model::IpAddress address;
+    uint8_t protocol = 0;
+    uint16_t port = 0;      // host order
+    uint32_t service = 0;   // index
+    model::Unmatched unmatched = model::Unmatched::kDrop;   // equal for one address
+};
+
+[[nodiscard]] gw_address directory_address(const model::IpAddress &address);
+
+// Writes `entries` into the copy of the directory that is not in use. Packets do not see
+// it until activate_directory(). Fails when no seed was found for which every entry has
+// room, which within the capacity does not happen by chance.
+[[nodiscard]] Result<void> build_idle_directory(const Tables &tables,
+                                                const std::vector<DirectoryEntry> &entries);
+
+// Makes the idle copy the current one, by one word. The copy it replaces may be read by
+// packets that began before; it must not be written until those have ended.
+void activate_idle_directory(const Tables &tables);
+
+}  // namespace guideway::plane
