@@ -12,7 +12,7 @@
 namespace guideway {
 
 struct Error {
-    std::string message;   // one line, no trailing period or newline
+    std::string message;  // one line, no trailing period or newline
 
     // "cannot ATTEMPTED SUBJECT: the system's words for `error_number`"
     [[nodiscard]] static Error system(std::string_view attempted, std::string_view subject,

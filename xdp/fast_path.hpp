@@ -25,13 +25,13 @@ struct AttachedInterface {
     Mode mode = Mode::kNative;
     Attachment attachment = Attachment::kAlone;
     uint32_t program_id = 0;
-    std::string note;   // why alone rather than through the dispatcher; empty otherwise
+    std::string note;  // why alone rather than through the dispatcher; empty otherwise
 };
 
 class FastPath {
   public:
     struct Options {
-        std::filesystem::path pin_directory;   // /sys/fs/bpf/guideway/INSTANCE
+        std::filesystem::path pin_directory;  // /sys/fs/bpf/guideway/INSTANCE
         gw_capacity capacity{};
         gw_hash_key hash_key{};
     };
@@ -53,12 +53,12 @@ class FastPath {
 
     [[nodiscard]] const std::vector<AttachedInterface> &interfaces() const;
     [[nodiscard]] Tables &tables();
-    [[nodiscard]] bool adopted() const;   // the region was there before open()
+    [[nodiscard]] bool adopted() const;  // the region was there before open()
     [[nodiscard]] uint32_t generation() const;
 
     FastPath(FastPath &&) noexcept;
     FastPath &operator=(FastPath &&) noexcept;
-    ~FastPath();   // leaves program and pins in place: the fast path goes on
+    ~FastPath();  // leaves program and pins in place: the fast path goes on
 
   private:
     struct State;

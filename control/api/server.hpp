@@ -14,9 +14,9 @@
 namespace guideway::api {
 
 struct Request {
-    std::string method;                // upper case
-    std::vector<std::string> path;     // decoded segments: {"v1", "backends", "p", "a"}
-    nlohmann::json body;               // an object; empty object when there was no body
+    std::string method;             // upper case
+    std::vector<std::string> path;  // decoded segments: {"v1", "backends", "p", "a"}
+    nlohmann::json body;            // an object; empty object when there was no body
 };
 
 struct Response {
@@ -36,7 +36,7 @@ class Server {
     [[nodiscard]] static Result<std::unique_ptr<Server>> start(boost::asio::io_context &loop,
                                                                std::filesystem::path path,
                                                                Handler handler);
-    virtual ~Server() = default;   // closes and removes the socket
+    virtual ~Server() = default;  // closes and removes the socket
 
     // Calls `done` when the responses being written have been sent.
     virtual void drain(std::function<void()> done) = 0;

@@ -21,8 +21,8 @@ struct Position {
 struct Problem {
     std::string file;
     Position position;
-    std::string message;   // what is wrong
-    std::string hint;      // what would be right
+    std::string message;  // what is wrong
+    std::string hint;     // what would be right
 
     // "FILE:LINE:COLUMN: MESSAGE; HINT", one line
     [[nodiscard]] std::string to_string() const;
@@ -32,7 +32,7 @@ struct Problem {
 struct Document {
     std::string file;
     model::Desired desired;
-    std::map<std::string, Position> positions;   // by path, such as "services[0].listen"
+    std::map<std::string, Position> positions;  // by path, such as "services[0].listen"
 };
 
 // Parses and checks everything that can be checked without a host. Reports all problems

@@ -21,7 +21,7 @@ struct IpAddress {
     // Accepts exactly the textual forms of inet_pton(3); nullopt otherwise. An IPv4-mapped
     // IPv6 address is refused: it would be a second name for an IPv4 address.
     [[nodiscard]] static std::optional<IpAddress> parse(std::string_view text);
-    [[nodiscard]] std::string to_string() const;   // RFC 5952 for IPv6
+    [[nodiscard]] std::string to_string() const;  // RFC 5952 for IPv6
     [[nodiscard]] bool is_ipv6() const { return family == Family::kIpv6; }
     [[nodiscard]] int bits() const { return is_ipv6() ? 128 : 32; }
 
@@ -35,7 +35,7 @@ struct Prefix {
     int length_bits = 0;
 
     [[nodiscard]] static std::optional<Prefix> parse(std::string_view text);
-    [[nodiscard]] std::string to_string() const;   // without "/len" at full length
+    [[nodiscard]] std::string to_string() const;  // without "/len" at full length
     [[nodiscard]] bool contains(const IpAddress &address) const;
     [[nodiscard]] bool has_host_bits() const;
 

@@ -31,7 +31,7 @@ struct Service {
     uint16_t port = 0;
     Forwarding forwarding = Forwarding::kIpip;
     std::string pool;
-    uint32_t ring_size = kRingSizeDefault;   // prime
+    uint32_t ring_size = kRingSizeDefault;  // prime
     Unmatched unmatched = Unmatched::kDrop;
 
     auto operator<=>(const Service &) const = default;
@@ -40,8 +40,8 @@ struct Service {
 struct Backend {
     std::string name;
     IpAddress address;
-    uint32_t weight = kWeightDefault;   // 0: gets no new flows
-    bool enabled = true;                // operators only; not a key of the file
+    uint32_t weight = kWeightDefault;  // 0: gets no new flows
+    bool enabled = true;               // operators only; not a key of the file
 
     auto operator<=>(const Backend &) const = default;
 };
@@ -65,9 +65,10 @@ struct Capacity {
 
 using HashKey = std::array<uint8_t, 32>;
 // Not secret: hosts that set none agree on where a flow goes, and so could an attacker.
-inline constexpr HashKey kHashKeyDefault = {
-    0x9e, 0x37, 0x79, 0xb9, 0x7f, 0x4a, 0x7c, 0x15, 0xf3, 0x9c, 0xc0, 0x60, 0x5c, 0xed, 0xc8, 0x35,
-    0x10, 0x82, 0x27, 0x6b, 0xf3, 0xa2, 0x72, 0x51, 0xf8, 0x6c, 0x6a, 0x11, 0xd0, 0xc1, 0x8e, 0x95};
+inline constexpr HashKey kHashKeyDefault = {0x9e, 0x37, 0x79, 0xb9, 0x7f, 0x4a, 0x7c, 0x15,
+                                            0xf3, 0x9c, 0xc0, 0x60, 0x5c, 0xed, 0xc8, 0x35,
+                                            0x10, 0x82, 0x27, 0x6b, 0xf3, 0xa2, 0x72, 0x51,
+                                            0xf8, 0x6c, 0x6a, 0x11, 0xd0, 0xc1, 0x8e, 0x95};
 
 struct Desired {
     std::string instance;
@@ -87,7 +88,7 @@ struct Desired {
 // What an operator changed at run time, on top of the last applied file. Keyed by pool and
 // backend name; each field that is set takes precedence over the file.
 struct BackendOverride {
-    std::optional<IpAddress> added_address;   // the backend is not in the file
+    std::optional<IpAddress> added_address;  // the backend is not in the file
     bool removed = false;
     std::optional<bool> enabled;
     std::optional<uint32_t> weight;

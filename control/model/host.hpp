@@ -11,7 +11,7 @@
 namespace guideway::model {
 
 struct HostFacts {
-    std::map<std::string, uint32_t> interfaces;   // name to ifindex
+    std::map<std::string, uint32_t> interfaces;  // name to ifindex
     // Addresses that the host's kernel takes as its own, with the interface that has them.
     std::vector<std::pair<IpAddress, std::string>> local_addresses;
 };

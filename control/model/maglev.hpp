@@ -10,7 +10,7 @@
 namespace guideway::model {
 
 struct MaglevMember {
-    uint64_t identity = 0;   // maglev_identity(); distinct in a set
+    uint64_t identity = 0;  // maglev_identity(); distinct in a set
     uint32_t weight = 0;
 };
 

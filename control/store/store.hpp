@@ -16,13 +16,13 @@ namespace guideway::store {
 // The whole desired state after one change: file and overrides, so that any revision can
 // be restored by itself.
 struct Revision {
-    int64_t number = 0;         // 1, 2, …; given by append()
-    std::string created_at;     // RFC 3339, UTC; given by append()
-    std::string cause;          // "apply", "backend weight", …
-    std::string file_name;      // as the operator named it
-    std::string file_text;      // the YAML as it was applied
+    int64_t number = 0;      // 1, 2, …; given by append()
+    std::string created_at;  // RFC 3339, UTC; given by append()
+    std::string cause;       // "apply", "backend weight", …
+    std::string file_name;   // as the operator named it
+    std::string file_text;   // the YAML as it was applied
     model::Overrides overrides;
-    std::string summary;        // one line
+    std::string summary;  // one line
 };
 
 class Store {
@@ -32,7 +32,7 @@ class Store {
     [[nodiscard]] static Result<Store> open(const std::filesystem::path &path);
 
     [[nodiscard]] Result<std::optional<Revision>> latest() const;
-    [[nodiscard]] Result<std::vector<Revision>> history(size_t most) const;   // newest first
+    [[nodiscard]] Result<std::vector<Revision>> history(size_t most) const;  // newest first
 
     // One transaction, on disk when it returns. The number it was given.
     [[nodiscard]] Result<int64_t> append(const Revision &revision);

@@ -154,8 +154,8 @@ GW_INLINE enum gw_reason gw_classify_ipv4(struct gw_walk *walk, struct gw_packet
         return gw_unmatched_reason(walk, directory, address);
     }
 
-    reason = gw_service_find(walk, directory, address, flow.protocol,
-                             (uint16_t)(flow.ports >> 16));
+    reason =
+        gw_service_find(walk, directory, address, flow.protocol, (uint16_t)(flow.ports >> 16));
     walk->hash = gw_hash_ipv4(&gw_walk_header(walk)->hash_key, flow.client, flow.service,
                               flow.ports, flow.protocol);
     return reason;

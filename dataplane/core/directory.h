@@ -7,8 +7,8 @@
 GW_INLINE const struct gw_directory *gw_directory_current(const struct gw_walk *walk)
 {
     uint32_t active = gw_read_once32(&gw_walk_header(walk)->active_directory);
-    uint32_t offset = active ? walk->layout->directory_offset[1]
-                             : walk->layout->directory_offset[0];
+    uint32_t offset =
+        active ? walk->layout->directory_offset[1] : walk->layout->directory_offset[0];
     return (const struct gw_directory *)(walk->tables + offset);
 }
 

@@ -87,7 +87,7 @@ GW_INLINE enum gw_reason gw_encapsulate(struct gw_walk *walk, struct gw_packet *
         return GW_REASON_NO_NEIGHBOUR;
     }
     if (GW_UNLIKELY(walk->inner_bytes > encapsulation->inner_bytes_max)) {
-        walk->inner_bytes = encapsulation->inner_bytes_max;   // for the ICMP answer
+        walk->inner_bytes = encapsulation->inner_bytes_max;  // for the ICMP answer
         return GW_REASON_TOO_BIG;
     }
     walk->egress_ifindex = encapsulation->egress_ifindex;

@@ -47,12 +47,12 @@ GW_INLINE uint64_t gw_hash_ipv4(const struct gw_hash_key *key, gw_be32 source,
 }
 
 GW_INLINE uint64_t gw_hash_ipv6(const struct gw_hash_key *key, const uint64_t source[2],
-                                const uint64_t destination[2], uint32_t ports,
-                                uint8_t protocol)
+                                const uint64_t destination[2], uint32_t ports, uint8_t protocol)
 {
     uint64_t rest = (uint64_t)protocol << 32 | ports;
     uint64_t from = gw_fold_multiply(source[0] ^ key->word[0], source[1] ^ key->word[1]);
-    uint64_t to = gw_fold_multiply(destination[0] ^ key->word[1], destination[1] ^ key->word[0]);
+    uint64_t to =
+        gw_fold_multiply(destination[0] ^ key->word[1], destination[1] ^ key->word[0]);
     uint64_t hash = gw_fold_multiply(from ^ key->word[3], to ^ rest ^ key->word[2]);
     return gw_fold_multiply(hash ^ key->word[2], key->word[3]);
 }

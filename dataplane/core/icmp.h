@@ -136,8 +136,8 @@ GW_INLINE uint8_t *gw_l2_move(uint8_t *data, uint32_t distance, uint32_t l2_byte
     return data + l2_bytes;
 }
 
-GW_INLINE enum gw_reason gw_fragmentation_needed(struct gw_walk *walk,
-                                                 struct gw_packet *packet, uint32_t mtu_bytes)
+GW_INLINE enum gw_reason gw_fragmentation_needed(struct gw_walk *walk, struct gw_packet *packet,
+                                                 uint32_t mtu_bytes)
 {
     const uint32_t grow = GW_IPV4_BYTES + GW_ICMP_BYTES;
     uint32_t frame_bytes = walk->l3_offset + grow + GW_QUOTE_IPV4_BYTES;
@@ -166,13 +166,13 @@ GW_INLINE enum gw_reason gw_fragmentation_needed(struct gw_walk *walk,
     icmp->type = GW_ICMP_UNREACHABLE;
     icmp->code = GW_ICMP_FRAGMENTATION_NEEDED;
     icmp->checksum.raw = 0;
-    icmp->rest = gw_to_be32(mtu_bytes);   // RFC 1191 section 4: the low 16 bits
+    icmp->rest = gw_to_be32(mtu_bytes);  // RFC 1191 section 4: the low 16 bits
     sum = (uint64_t)gw_load32(icmp) + icmp->rest.raw +
           gw_sum_bytes((const uint8_t *)quoted, end, GW_QUOTE_IPV4_BYTES);
     icmp->checksum.raw = (uint16_t)~gw_sum_fold64(sum);
 
     ip->version_ihl = GW_IPV4_VERSION_IHL;
-    ip->tos = 0xc0;   // network control, as RFC 1812 4.3.2.5 asks of ICMP errors
+    ip->tos = 0xc0;  // network control, as RFC 1812 4.3.2.5 asks of ICMP errors
     ip->total_bytes = gw_to_be16(grow + GW_QUOTE_IPV4_BYTES);
     ip->id.raw = 0;
     ip->fragment = gw_to_be16(GW_IPV4_DONT_FRAGMENT);

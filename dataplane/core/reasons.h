@@ -8,57 +8,54 @@
 #pragma once
 
 // X(constant, "name", "verdict", "meaning")
-#define GW_REASON_LIST(X)                                                                     \
-    X(FORWARDED, "forwarded", "forward", "encapsulated and sent to a backend")                \
-    X(NOT_OURS, "not_ours", "pass", "no service has this destination address")                \
-    X(UNMATCHED_PASS, "unmatched_pass", "pass",                                               \
-      "a service address, but no service on this port, and 'unmatched: pass' is set")         \
-    X(INACTIVE, "inactive", "pass",                                                           \
-      "another generation of the program is the one that acts, or none is configured")        \
-    X(ECHO_REPLIED, "echo_replied", "reply", "ICMP echo request to a service address, "       \
-                                             "answered")                                      \
-    X(TOO_BIG, "too_big", "reply",                                                            \
-      "does not fit with its outer header; answered with ICMP fragmentation needed or "       \
-      "packet too big")                                                                       \
-    X(TOO_BIG_UNANSWERED, "too_big_unanswered", "drop",                                       \
-      "does not fit with its outer header; the limit on ICMP answers was reached")            \
-    X(NO_SUCH_PORT, "no_such_port", "drop",                                                   \
-      "a service address, but no service on this port or protocol")                           \
-    X(NO_BACKEND, "no_backend", "drop", "the service has no backend that can be used")        \
-    X(NO_NEIGHBOUR, "no_neighbour", "drop", "the next hop to the backend is not resolved")    \
-    X(FRAGMENT, "fragment", "drop",                                                           \
-      "a fragment to a service address: later fragments name no port")                        \
-    X(IPV4_OPTIONS, "ipv4_options", "drop", "IPv4 options on a packet to a service address")  \
-    X(IPV6_EXTENSION, "ipv6_extension", "drop",                                               \
-      "an IPv6 extension header on a packet to a service address")                            \
-    X(MALFORMED, "malformed", "drop",                                                         \
-      "a header to a service address contradicts itself or is cut short")                     \
-    X(MARTIAN_SOURCE, "martian_source", "drop",                                               \
-      "the source address cannot be a sender (RFC 1122 3.2.1.3, RFC 4291 2.5, 2.7)")          \
-    X(ICMP_UNHANDLED, "icmp_unhandled", "drop",                                               \
-      "ICMP to a service address that is neither an echo request nor an error")               \
-    X(ICMP_QUOTE, "icmp_quote", "drop",                                                       \
-      "an ICMP error to a service address whose quoted packet names no flow of ours")         \
-    X(NO_HEADROOM, "no_headroom", "drop", "the engine could not make room for the outer "     \
-                                          "header")
+#define GW_REASON_LIST(X)                                                                    \
+    X(FORWARDED, "forwarded", "forward", "encapsulated and sent to a backend")               \
+    X(NOT_OURS, "not_ours", "pass", "no service has this destination address")               \
+    X(UNMATCHED_PASS, "unmatched_pass", "pass",                                              \
+      "a service address, but no service on this port, and 'unmatched: pass' is set")        \
+    X(INACTIVE, "inactive", "pass",                                                          \
+      "another generation of the program is the one that acts, or none is configured")       \
+    X(ECHO_REPLIED, "echo_replied", "reply",                                                 \
+      "answered: ICMP echo request to a service address")                                    \
+    X(TOO_BIG, "too_big", "reply",                                                           \
+      "does not fit with its outer header; answered with ICMP fragmentation needed or "      \
+      "packet too big")                                                                      \
+    X(TOO_BIG_UNANSWERED, "too_big_unanswered", "drop",                                      \
+      "does not fit with its outer header; the limit on ICMP answers was reached")           \
+    X(NO_SUCH_PORT, "no_such_port", "drop",                                                  \
+      "a service address, but no service on this port or protocol")                          \
+    X(NO_BACKEND, "no_backend", "drop", "the service has no backend that can be used")       \
+    X(NO_NEIGHBOUR, "no_neighbour", "drop", "the next hop to the backend is not resolved")   \
+    X(FRAGMENT, "fragment", "drop",                                                          \
+      "a fragment to a service address: later fragments name no port")                       \
+    X(IPV4_OPTIONS, "ipv4_options", "drop", "IPv4 options on a packet to a service address") \
+    X(IPV6_EXTENSION, "ipv6_extension", "drop",                                              \
+      "an IPv6 extension header on a packet to a service address")                           \
+    X(MALFORMED, "malformed", "drop",                                                        \
+      "a header to a service address contradicts itself or is cut short")                    \
+    X(MARTIAN_SOURCE, "martian_source", "drop",                                              \
+      "the source address cannot be a sender (RFC 1122 3.2.1.3, RFC 4291 2.5, 2.7)")         \
+    X(ICMP_UNHANDLED, "icmp_unhandled", "drop",                                              \
+      "ICMP to a service address that is neither an echo request nor an error")              \
+    X(ICMP_QUOTE, "icmp_quote", "drop",                                                      \
+      "an ICMP error to a service address whose quoted packet names no flow of ours")        \
+    X(NO_HEADROOM, "no_headroom", "drop", "no room could be made for the outer header")
 
 enum gw_reason {
 #define GW_REASON_ENUM(constant, name, verdict, meaning) GW_REASON_##constant,
-    GW_REASON_LIST(GW_REASON_ENUM)
+    GW_REASON_LIST(GW_REASON_ENUM) GW_REASON_COUNT
 #undef GW_REASON_ENUM
-        GW_REASON_COUNT
 };
 
 // Things that happen beside a packet's one reason.
 // X(constant, "name", "meaning")
-#define GW_EVENT_LIST(X)                                                                      \
+#define GW_EVENT_LIST(X) \
     X(ICMP_FOLLOWED, "icmp_followed", "ICMP errors sent to the backend of the flow they quote")
 
 enum gw_event {
 #define GW_EVENT_ENUM(constant, name, meaning) GW_EVENT_##constant,
-    GW_EVENT_LIST(GW_EVENT_ENUM)
+    GW_EVENT_LIST(GW_EVENT_ENUM) GW_EVENT_COUNT
 #undef GW_EVENT_ENUM
-        GW_EVENT_COUNT
 };
 
 // Room in the tables, so that a new reason does not change their layout.

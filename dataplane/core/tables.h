@@ -19,16 +19,16 @@
 #include "reasons.h"
 #include "types.h"
 
-#define GW_TABLES_MAGIC 0x7961776564697547ULL   // "Guideway"
+#define GW_TABLES_MAGIC 0x7961776564697547ULL  // "Guideway"
 #define GW_TABLES_ABI 1
 
 // What the region was made for. Counts.
 struct gw_capacity {
-    uint32_t addresses_max;    // service addresses
-    uint32_t services_max;     // power of two
-    uint32_t backends_max;     // power of two, at most 8192
-    uint32_t ring_slots_max;   // of all services together
-    uint32_t cpus_max;         // counter areas
+    uint32_t addresses_max;   // service addresses
+    uint32_t services_max;    // power of two
+    uint32_t backends_max;    // power of two, at most 8192
+    uint32_t ring_slots_max;  // of all services together
+    uint32_t cpus_max;        // counter areas
 };
 
 // Where each table begins, in bytes from the start of the region, and its bounds. An
@@ -37,7 +37,7 @@ struct gw_layout {
     uint32_t address_buckets_mask;
     uint32_t port_buckets_mask;
     uint32_t directory_offset[2];
-    uint32_t ports_offset;   // of the port buckets inside a directory copy
+    uint32_t ports_offset;  // of the port buckets inside a directory copy
     uint32_t services_offset;
     uint32_t services_mask;
     uint32_t backends_offset;
@@ -46,7 +46,7 @@ struct gw_layout {
     uint32_t ring_slots_max;
     uint32_t counters_offset;
     uint32_t counters_area_bytes;
-    uint32_t counters_backends_offset;   // of the backends' counters inside an area
+    uint32_t counters_backends_offset;  // of the backends' counters inside an area
     uint32_t cpus_max;
     uint32_t total_bytes;
 };
@@ -56,13 +56,13 @@ GW_STATIC_ASSERT(sizeof(struct gw_layout) == 64, "shared with the loader");
 struct gw_tables_header {
     uint64_t magic;
     uint32_t abi;
-    uint32_t active_directory;    // 0 or 1: the copy that packets use
-    uint32_t active_generation;   // only the program of this generation acts; 0: none
-    uint32_t tick_ns;             // of the coarse clock
-    uint8_t boot_id[16];          // tables of another boot are empty tables
+    uint32_t active_directory;   // 0 or 1: the copy that packets use
+    uint32_t active_generation;  // only the program of this generation acts; 0: none
+    uint32_t tick_ns;            // of the coarse clock
+    uint8_t boot_id[16];         // tables of another boot are empty tables
     struct gw_hash_key hash_key;
     struct gw_capacity capacity;
-    uint32_t writer_serial;   // counts completed changes of the control plane
+    uint32_t writer_serial;  // counts completed changes of the control plane
     struct gw_layout layout;
 };
 GW_STATIC_ASSERT(sizeof(struct gw_tables_header) <= GW_HEADER_BYTES, "one page");
@@ -108,7 +108,7 @@ GW_STATIC_ASSERT(sizeof(struct gw_port_bucket) == GW_CACHE_LINE_BYTES, "one line
 enum gw_unmatched { GW_UNMATCHED_DROP = 0, GW_UNMATCHED_PASS = 1 };
 
 struct gw_directory {
-    uint64_t seed;   // odd
+    uint64_t seed;  // odd
     uint64_t reserved[7];
     // struct gw_address_bucket addresses[address_buckets_mask + 1];
     // struct gw_port_bucket ports[port_buckets_mask + 1], at layout.ports_offset
@@ -139,9 +139,9 @@ GW_INLINE uint32_t gw_port_hash(uint64_t seed, uint64_t port_key)
 // Set once when the index is taken, before the directory names it; not changed until
 // after the directory has stopped naming it.
 struct gw_service {
-    uint64_t identity;      // control plane's name for it; 0: the index is free
-    uint32_t ring_offset;   // first slot, counted from the start of all rings
-    uint32_t ring_size;     // slots, a prime
+    uint64_t identity;     // control plane's name for it; 0: the index is free
+    uint32_t ring_offset;  // first slot, counted from the start of all rings
+    uint32_t ring_size;    // slots, a prime
     struct gw_address address;
     uint16_t port_raw;
     uint8_t protocol;
@@ -179,12 +179,12 @@ GW_INLINE gw_slot gw_slot_make(uint32_t owner, uint32_t state, uint32_t previous
 // How packets reach a backend: all that stays the same from packet to packet.
 struct gw_encapsulation {
     uint32_t egress_ifindex;
-    uint32_t outer_sum;      // sum of the outer IPv4 header's constant words, unfolded
-    uint32_t entropy_mask;   // bits of the outer IPv4 source, as in the packet, that
-                             // carry entropy; 0: a fixed source
-    uint16_t inner_bytes_max;   // larger inner packets do not fit the egress MTU
-    uint8_t l2_bytes;           // 14, 18 or 22
-    uint8_t l3_bytes;           // 20 (IPv4) or 40 (IPv6)
+    uint32_t outer_sum;        // sum of the outer IPv4 header's constant words, unfolded
+    uint32_t entropy_mask;     // bits of the outer IPv4 source, as in the packet, that
+                               // carry entropy; 0: a fixed source
+    uint16_t inner_bytes_max;  // larger inner packets do not fit the egress MTU
+    uint8_t l2_bytes;          // 14, 18 or 22
+    uint8_t l3_bytes;          // 20 (IPv4) or 40 (IPv6)
 };
 GW_STATIC_ASSERT(sizeof(struct gw_encapsulation) == 16, "two to a backend's first line");
 
@@ -204,13 +204,13 @@ GW_STATIC_ASSERT(sizeof(struct gw_encapsulation) == 16, "two to a backend's firs
 
 enum gw_backend_bit {
     GW_BACKEND_IN_USE = 1,
-    GW_BACKEND_RESOLVED = 2,   // the next hop is known
-    GW_BACKEND_COPY = 4,       // which copy of encapsulation and headers is current
+    GW_BACKEND_RESOLVED = 2,  // the next hop is known
+    GW_BACKEND_COPY = 4,      // which copy of encapsulation and headers is current
 };
 
 struct gw_backend {
     uint64_t identity;
-    uint32_t state;   // gw_backend_bit, one word, written last
+    uint32_t state;  // gw_backend_bit, one word, written last
     uint32_t reserved0;
     struct gw_encapsulation encapsulation[2];
     uint32_t reserved1[4];
@@ -224,13 +224,13 @@ GW_STATIC_ASSERT(__builtin_offsetof(struct gw_backend, outer) == GW_CACHE_LINE_B
 
 struct gw_traffic {
     uint64_t packets;
-    uint64_t bytes;   // of inner packets, from the IP header's length
+    uint64_t bytes;  // of inner packets, from the IP header's length
 };
 
 struct gw_counters_area {
     uint64_t reason[GW_REASONS_MAX];
     uint64_t event[GW_EVENTS_MAX];
-    uint64_t icmp_arrival_ns;   // GCRA: theoretical arrival time of the next ICMP answer
+    uint64_t icmp_arrival_ns;  // GCRA: theoretical arrival time of the next ICMP answer
     uint64_t reserved[7];
     // struct gw_traffic services[services_max];
     // struct gw_traffic backends[backends_max], at layout.counters_backends_offset
@@ -277,7 +277,8 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
     layout->address_buckets_mask =
         gw_power_of_two_at_least((uint64_t)capacity->addresses_max * 8 / GW_ADDRESS_WAYS) - 1;
     layout->port_buckets_mask =
-        gw_power_of_two_at_least((uint64_t)capacity->services_max + capacity->addresses_max) - 1;
+        gw_power_of_two_at_least((uint64_t)capacity->services_max + capacity->addresses_max) -
+        1;
     layout->ports_offset =
         (uint32_t)(sizeof(struct gw_directory) +
                    (layout->address_buckets_mask + 1ULL) * sizeof(struct gw_address_bucket));
@@ -301,10 +302,10 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
     layout->counters_backends_offset =
         (uint32_t)(sizeof(struct gw_counters_area) +
                    (uint64_t)capacity->services_max * sizeof(struct gw_traffic));
-    layout->counters_area_bytes = (uint32_t)gw_align_up(
-        layout->counters_backends_offset +
-            (uint64_t)capacity->backends_max * sizeof(struct gw_traffic),
-        GW_CACHE_LINE_BYTES);
+    layout->counters_area_bytes =
+        (uint32_t)gw_align_up(layout->counters_backends_offset +
+                                  (uint64_t)capacity->backends_max * sizeof(struct gw_traffic),
+                              GW_CACHE_LINE_BYTES);
     layout->cpus_max = capacity->cpus_max;
     at += (uint64_t)layout->counters_area_bytes * capacity->cpus_max;
     at = gw_align_up(at, 4096);

@@ -72,7 +72,7 @@ GW_INLINE gw_be32 gw_to_be32(uint32_t value)
 }
 
 // The network-order image of a constant, for comparing without converting the packet.
-#define GW_BE16(x) ((uint16_t)((((x)&0xff) << 8) | (((x) >> 8) & 0xff)))
+#define GW_BE16(x) ((uint16_t)((((x) & 0xff) << 8) | (((x) >> 8) & 0xff)))
 
 // Loads and stores that need no alignment.
 GW_INLINE uint64_t gw_load64(const void *from)

@@ -8,10 +8,10 @@
 #include "wire.h"
 
 enum gw_verdict {
-    GW_PASS,       // to the host's kernel, frame unchanged
-    GW_DROP,       // gone
-    GW_SEND,       // out of the interface it came in on
-    GW_REDIRECT,   // out of another interface
+    GW_PASS,      // to the host's kernel, frame unchanged
+    GW_DROP,      // gone
+    GW_SEND,      // out of the interface it came in on
+    GW_REDIRECT,  // out of another interface
 };
 
 // Filled by gw_process. `service` and `backend` hold GW_INDEX_NONE where the walk ended
@@ -29,16 +29,16 @@ struct gw_outcome {
 struct gw_walk {
     uint8_t *tables;
     const struct gw_layout *layout;
-    uint8_t *counters;      // this CPU's area
-    uint32_t l3_offset;     // bytes from the frame's start to the IP header: 14, 18 or 22
-    uint32_t inner_bytes;   // length of the IP packet, by its header
+    uint8_t *counters;     // this CPU's area
+    uint32_t l3_offset;    // bytes from the frame's start to the IP header: 14, 18 or 22
+    uint32_t inner_bytes;  // length of the IP packet, by its header
     uint32_t service;
     uint32_t backend;
     uint32_t egress_ifindex;
     uint64_t hash;
     uint8_t is_ipv6;
-    uint8_t inner_class;     // TOS or traffic class: DSCP and ECN
-    uint8_t is_icmp_error;   // must not be answered with another (RFC 1122 3.2.2)
+    uint8_t inner_class;    // TOS or traffic class: DSCP and ECN
+    uint8_t is_icmp_error;  // must not be answered with another (RFC 1122 3.2.2)
 };
 
 // The verifier follows bounds only in the register that was compared; this keeps the

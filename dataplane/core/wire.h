@@ -5,8 +5,8 @@
 
 #define GW_ETHERTYPE_IPV4 0x0800
 #define GW_ETHERTYPE_IPV6 0x86dd
-#define GW_ETHERTYPE_VLAN 0x8100   // IEEE 802.1Q customer tag
-#define GW_ETHERTYPE_QINQ 0x88a8   // IEEE 802.1ad service tag
+#define GW_ETHERTYPE_VLAN 0x8100  // IEEE 802.1Q customer tag
+#define GW_ETHERTYPE_QINQ 0x88a8  // IEEE 802.1ad service tag
 #define GW_ETHERNET_BYTES 14
 #define GW_VLAN_BYTES 4
 #define GW_VLAN_TAGS_MAX 2
@@ -52,10 +52,10 @@ GW_STATIC_ASSERT(sizeof(struct gw_vlan) == GW_VLAN_BYTES, "IEEE 802.1Q");
 // RFC 791 section 3.1
 struct gw_ipv4 {
     uint8_t version_ihl;
-    uint8_t tos;   // DSCP (6 bits) and ECN (2 bits)
+    uint8_t tos;  // DSCP (6 bits) and ECN (2 bits)
     gw_be16 total_bytes;
     gw_be16 id;
-    gw_be16 fragment;   // flags (3 bits) and offset (13 bits)
+    gw_be16 fragment;  // flags (3 bits) and offset (13 bits)
     uint8_t ttl;
     uint8_t protocol;
     gw_be16 checksum;
@@ -64,14 +64,14 @@ struct gw_ipv4 {
 } GW_WIRE;
 GW_STATIC_ASSERT(sizeof(struct gw_ipv4) == GW_IPV4_BYTES, "RFC 791");
 
-#define GW_IPV4_VERSION_IHL 0x45   // version 4, no options
+#define GW_IPV4_VERSION_IHL 0x45  // version 4, no options
 #define GW_IPV4_DONT_FRAGMENT 0x4000
 #define GW_IPV4_MORE_FRAGMENTS 0x2000
 #define GW_IPV4_FRAGMENT_OFFSET 0x1fff
 
 // RFC 8200 section 3. Addresses are kept as two words, in memory order.
 struct gw_ipv6 {
-    gw_be32 version_class_label;   // version (4), traffic class (8), flow label (20)
+    gw_be32 version_class_label;  // version (4), traffic class (8), flow label (20)
     gw_be16 payload_bytes;
     uint8_t next_header;
     uint8_t hop_limit;
@@ -91,7 +91,7 @@ GW_STATIC_ASSERT(sizeof(struct gw_icmp) == GW_ICMP_BYTES, "RFC 792");
 
 #define GW_ICMP_ECHO_REPLY 0
 #define GW_ICMP_UNREACHABLE 3
-#define GW_ICMP_FRAGMENTATION_NEEDED 4   // code of UNREACHABLE
+#define GW_ICMP_FRAGMENTATION_NEEDED 4  // code of UNREACHABLE
 #define GW_ICMP_ECHO_REQUEST 8
 #define GW_ICMP_TIME_EXCEEDED 11
 #define GW_ICMP_PARAMETER_PROBLEM 12

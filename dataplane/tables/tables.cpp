@@ -88,8 +88,7 @@ Result<Tables> Tables::map(int fd, const gw_capacity &capacity, std::string_view
     if (!layout) {
         return std::unexpected(std::move(layout.error()));
     }
-    void *base =
-        mmap(nullptr, layout->total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *base = mmap(nullptr, layout->total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) {
         return std::unexpected(Error::system("map the tables", name));
     }
@@ -112,7 +111,7 @@ void Tables::initialise(const gw_hash_key &hash_key)
     }
     std::ranges::fill(ring_slots(),
                       gw_slot_make(GW_OWNER_NONE, GW_SLOT_STABLE, GW_PREVIOUS_NONE));
-    head.magic = GW_TABLES_MAGIC;   // last: what has it is complete
+    head.magic = GW_TABLES_MAGIC;  // last: what has it is complete
 }
 
 Result<void> Tables::check(const gw_hash_key &hash_key) const
@@ -173,9 +172,9 @@ gw_directory &Tables::directory(unsigned copy) const
 
 std::span<gw_address_bucket> Tables::address_buckets(unsigned copy) const
 {
-    return {at<gw_address_bucket>(base_,
-                                  layout_.directory_offset[copy & 1] + sizeof(gw_directory)),
-            layout_.address_buckets_mask + 1UL};
+    return {
+        at<gw_address_bucket>(base_, layout_.directory_offset[copy & 1] + sizeof(gw_directory)),
+        layout_.address_buckets_mask + 1UL};
 }
 
 std::span<gw_port_bucket> Tables::port_buckets(unsigned copy) const

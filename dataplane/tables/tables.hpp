@@ -18,10 +18,10 @@ namespace guideway {
 
 // Sums of all CPUs' counters at one moment.
 struct CounterTotals {
-    std::vector<uint64_t> reasons;       // by gw_reason
-    std::vector<uint64_t> events;        // by gw_event
-    std::vector<gw_traffic> services;    // by service index
-    std::vector<gw_traffic> backends;    // by backend index
+    std::vector<uint64_t> reasons;     // by gw_reason; FORWARDED is the sum of services
+    std::vector<uint64_t> events;      // by gw_event
+    std::vector<gw_traffic> services;  // by service index
+    std::vector<gw_traffic> backends;  // by backend index
 };
 
 // Owns a mapping of one region. Moves; does not copy. Unmapped on destruction, which does
