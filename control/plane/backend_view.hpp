@@ -16,9 +16,9 @@ struct BackendView {
     std::string pool;
     model::Backend backend;
     BackendState state = BackendState::kUnused;
-    std::string reason;   // why unresolved
+    std::string reason;  // why unresolved
     std::optional<model::NextHop> next_hop;
-    std::optional<uint32_t> index;   // in the tables; none while no service uses the pool
+    std::optional<uint32_t> index;  // in the tables; none while no service uses the pool
 };
 
 }  // namespace guideway::plane

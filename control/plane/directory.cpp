@@ -43,8 +43,7 @@ bool place_address(std::span<gw_address_bucket> buckets, uint64_t seed, const gw
 
 bool place_port(std::span<gw_port_bucket> buckets, uint64_t seed, uint64_t key, uint32_t value)
 {
-    const uint32_t bucket =
-        gw_port_hash(seed, key) & static_cast<uint32_t>(buckets.size() - 1);
+    const uint32_t bucket = gw_port_hash(seed, key) & static_cast<uint32_t>(buckets.size() - 1);
     for (uint64_t &way : buckets[bucket].way) {
         if (way == 0) {
             way = key | value;

@@ -14,9 +14,9 @@ namespace guideway::plane {
 struct DirectoryEntry {
     model::IpAddress address;
     uint8_t protocol = 0;
-    uint16_t port = 0;      // host order
-    uint32_t service = 0;   // index
-    model::Unmatched unmatched = model::Unmatched::kDrop;   // equal for one address
+    uint16_t port = 0;                                     // host order
+    uint32_t service = 0;                                  // index
+    model::Unmatched unmatched = model::Unmatched::kDrop;  // equal for one address
 };
 
 [[nodiscard]] gw_address directory_address(const model::IpAddress &address);

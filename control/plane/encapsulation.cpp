@@ -79,8 +79,7 @@ bool PrebuiltEncapsulation::same_as(const gw_encapsulation &other,
 }
 
 PrebuiltEncapsulation prebuild_ipip(const model::IpAddress &backend,
-                                    const model::Prefix &source,
-                                    const model::NextHop &next_hop)
+                                    const model::Prefix &source, const model::NextHop &next_hop)
 {
     PrebuiltEncapsulation built;
     built.encapsulation.egress_ifindex = next_hop.egress_ifindex;
@@ -93,8 +92,8 @@ PrebuiltEncapsulation prebuild_ipip(const model::IpAddress &backend,
     // The length field of an IP header holds 65535; what the MTU would allow beyond that
     // cannot be said on the wire.
     const uint32_t mtu_bytes = std::min<uint32_t>(next_hop.mtu_bytes, 65535);
-    built.encapsulation.inner_bytes_max =
-        static_cast<uint16_t>(mtu_bytes - std::min<uint32_t>(mtu_bytes, built.encapsulation.l3_bytes));
+    built.encapsulation.inner_bytes_max = static_cast<uint16_t>(
+        mtu_bytes - std::min<uint32_t>(mtu_bytes, built.encapsulation.l3_bytes));
     return built;
 }
 

@@ -43,8 +43,8 @@ uint64_t service_identity(const model::Service &service)
 const model::Prefix &source_for(const model::Desired &desired, const model::Backend &backend)
 {
     static const model::Prefix none{};
-    const auto &source = backend.address.is_ipv6() ? desired.tunnel_source_ipv6
-                                                   : desired.tunnel_source_ipv4;
+    const auto &source =
+        backend.address.is_ipv6() ? desired.tunnel_source_ipv6 : desired.tunnel_source_ipv4;
     return source ? *source : none;
 }
 
@@ -111,8 +111,8 @@ class FreeIndices {
 
 // Where everything that is desired has, or will have, its place.
 struct Plane::Placement {
-    std::vector<uint32_t> services;   // in the order of desired.services
-    std::vector<RingSpace> rings;     // likewise
+    std::vector<uint32_t> services;  // in the order of desired.services
+    std::vector<RingSpace> rings;    // likewise
     std::map<BackendKey, uint32_t> backends;
 };
 
@@ -131,7 +131,7 @@ Result<Plane::Placement> Plane::place(const model::Desired &desired) const
     }
     FreeIndices free_services(services, retired_services_);
 
-    std::map<uint32_t, uint32_t> taken;   // ring space: offset to size
+    std::map<uint32_t, uint32_t> taken;  // ring space: offset to size
     for (const auto &[identity, index] : known_services) {
         taken.emplace(services[index].ring_offset, services[index].ring_size);
     }
@@ -156,7 +156,8 @@ Result<Plane::Placement> Plane::place(const model::Desired &desired) const
             const auto &record = services[known->second];
             if (record.ring_size != service.ring_size) {
                 return fail("service '" + service.name + "' has a ring of " +
-                            std::to_string(record.ring_size) + " slots, fixed when it was made; " +
+                            std::to_string(record.ring_size) +
+                            " slots, fixed when it was made; " +
                             "changing it would move nearly every flow. Remove the service " +
                             "and add it again to change its ring_size");
             }
@@ -166,8 +167,8 @@ Result<Plane::Placement> Plane::place(const model::Desired &desired) const
         }
         const auto index = free_services.next();
         if (!index) {
-            return fail("no free place for service '" + service.name + "': capacity.services is " +
-                        std::to_string(services.size()) +
+            return fail("no free place for service '" + service.name +
+                        "': capacity.services is " + std::to_string(services.size()) +
                         ", and services that are being replaced count too; remove some first");
         }
         const auto space = ring_space(service.ring_size);
@@ -198,9 +199,10 @@ Result<Plane::Placement> Plane::place(const model::Desired &desired) const
             auto index = known != known_backends.end() ? std::optional(known->second)
                                                        : free_backends.next();
             if (!index) {
-                return fail("no free place for backend '" + pool.name + "/" + backend.name +
-                            "': capacity.backends is " + std::to_string(backends.size()) +
-                            ", and backends that are being replaced count too; remove some first");
+                return fail(
+                    "no free place for backend '" + pool.name + "/" + backend.name +
+                    "': capacity.backends is " + std::to_string(backends.size()) +
+                    ", and backends that are being replaced count too; remove some first");
             }
             placement.backends.emplace(BackendKey{pool.name, backend.name}, *index);
         }
@@ -287,7 +289,11 @@ void Plane::write_backends(const model::Desired &desired, const Placement &place
     backend_views_.clear();
     for (const auto &pool : desired.pools) {
         for (const auto &backend : pool.backends) {
-            BackendView view{.pool = pool.name, .backend = backend, .reason = "", .next_hop = {}, .index = {}};
+            BackendView view{.pool = pool.name,
+                             .backend = backend,
+                             .reason = "",
+                             .next_hop = {},
+                             .index = {}};
             const auto placed = placement.backends.find({pool.name, backend.name});
             if (placed != placement.backends.end()) {
                 view.index = placed->second;
@@ -308,11 +314,12 @@ void Plane::write_backend(uint32_t index, uint64_t identity, const model::Desire
     auto next_hop = lookup(view.backend.address);
     if (next_hop) {
         view.next_hop = *next_hop;
-        const auto built = prebuild_ipip(view.backend.address,
-                                         source_for(desired, view.backend), *next_hop);
+        const auto built =
+            prebuild_ipip(view.backend.address, source_for(desired, view.backend), *next_hop);
         const unsigned current = (bits & GW_BACKEND_COPY) != 0 ? 1 : 0;
         const bool is_written = (bits & GW_BACKEND_RESOLVED) != 0;
-        if (!is_written || !built.same_as(record.encapsulation[current], record.outer[current])) {
+        if (!is_written ||
+            !built.same_as(record.encapsulation[current], record.outer[current])) {
             const unsigned idle = 1 - current;
             record.encapsulation[idle] = built.encapsulation;
             std::memcpy(record.outer[idle], built.outer.data(), built.outer.size());

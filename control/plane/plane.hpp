@@ -48,8 +48,8 @@ class Plane {
     // Puts `desired` in force. A backend that was forwarding keeps its last next hop while
     // `lookup` has no answer and `trust_adopted` is set: right after a start, the answers
     // are not in yet. Fails like fits(), with nothing changed.
-    [[nodiscard]] Result<void> apply(const model::Desired &desired,
-                                     const NextHopLookup &lookup, bool trust_adopted);
+    [[nodiscard]] Result<void> apply(const model::Desired &desired, const NextHopLookup &lookup,
+                                     bool trust_adopted);
 
     [[nodiscard]] const std::vector<BackendView> &backends() const { return backend_views_; }
     [[nodiscard]] const std::vector<ServiceView> &services() const { return service_views_; }
@@ -60,7 +60,7 @@ class Plane {
         uint32_t offset = 0;
         uint32_t size = 0;
     };
-    using BackendKey = std::pair<std::string, std::string>;   // pool, name
+    using BackendKey = std::pair<std::string, std::string>;  // pool, name
 
     struct Placement;
     [[nodiscard]] Result<Placement> place(const model::Desired &desired) const;
