@@ -6,41 +6,21 @@
 // not keep them alive.
 #pragma once
 
-#include <array>
 #include <boost/asio/io_context.hpp>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <set>
-#include <string>
-#include <vector>
 
 #include "control/model/address.hpp"
 #include "control/model/host.hpp"
+#include "control/model/next_hop.hpp"
 #include "dataplane/error.hpp"
 
 namespace guideway::neighbour {
 
-using Mac = std::array<uint8_t, 6>;
-
-struct VlanTag {
-    uint16_t protocol = 0x8100;  // EtherType of the tag, host order
-    uint16_t id = 0;
-
-    auto operator<=>(const VlanTag &) const = default;
-};
-
-struct NextHop {
-    uint32_t egress_ifindex = 0;  // the device below any VLAN devices: frames leave here
-    std::string interface;        // the route's interface, VLAN device or not
-    Mac source{};
-    Mac destination{};
-    std::vector<VlanTag> tags;  // outermost first, at most two
-    uint32_t mtu_bytes = 0;     // of the IP packet, the least along route and interface
-    model::IpAddress via;       // whose MAC `destination` is
-
-    auto operator<=>(const NextHop &) const = default;
-};
+using Mac = model::Mac;
+using VlanTag = model::VlanTag;
+using NextHop = model::NextHop;
 
 class Resolver {
   public:

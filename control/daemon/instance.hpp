@@ -1,0 +1,132 @@
+// One running instance: desired state and what is observed, reconciled into the tables.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <expected>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/config/config.hpp"
+#include "control/model/desired.hpp"
+#include "control/model/overrides.hpp"
+#include "control/neighbour/resolver.hpp"
+#include "control/plane/plane.hpp"
+#include "control/store/store.hpp"
+#include "dataplane/error.hpp"
+#include "xdp/fast_path.hpp"
+
+namespace guideway::daemon {
+
+// Why a request was not carried out; nothing was changed. `status` as in docs/api.md.
+struct Refusal {
+    unsigned status = 409;
+    std::string error;
+    std::vector<config::Problem> problems;
+};
+
+struct Change {
+    int64_t revision = 0;
+    bool changed = true;  // false: this was in force already, and no revision was made
+    std::string summary;
+};
+
+struct ApplyRequest {
+    std::string file;
+    std::string text;
+    bool reset_overrides = false;
+    std::optional<int64_t> if_revision;
+};
+
+// Makes new overrides out of the file's state and the present ones.
+using OverrideEdit =
+    std::function<Result<model::Overrides>(const model::Desired &file, model::Overrides)>;
+
+class Instance {
+  public:
+    struct Options {
+        std::string name;
+        std::filesystem::path state_directory;
+        std::filesystem::path bpf_directory;  // of all instances, in bpffs
+    };
+
+    // Opens the store and, where a revision was applied before, puts it in force.
+    [[nodiscard]] static Result<std::unique_ptr<Instance>> start(boost::asio::io_context &loop,
+                                                                 Options options);
+
+    [[nodiscard]] std::expected<Change, Refusal> check(const std::string &file,
+                                                       const std::string &text) const;
+    [[nodiscard]] std::expected<Change, Refusal> apply(const ApplyRequest &request);
+    [[nodiscard]] std::expected<Change, Refusal> override_backends(const std::string &cause,
+                                                                   const std::string &summary,
+                                                                   const OverrideEdit &edit);
+
+    // Takes the XDP program and the pins away. Nothing is in force afterwards.
+    [[nodiscard]] Result<std::vector<std::string>> detach();
+
+    [[nodiscard]] const std::string &name() const { return options_.name; }
+    [[nodiscard]] bool serving() const { return plane_ != nullptr; }
+    [[nodiscard]] int64_t revision() const { return revision_; }
+    [[nodiscard]] std::chrono::system_clock::time_point since(const std::string &pool,
+                                                              const std::string &backend) const;
+    [[nodiscard]] std::vector<model::OverrideDescription> overrides() const;
+    [[nodiscard]] const model::Overrides &raw_overrides() const { return overrides_; }
+    // The next four only while serving().
+    [[nodiscard]] const model::Desired &effective() const { return effective_; }
+    [[nodiscard]] const plane::Plane &plane() const { return *plane_; }
+    [[nodiscard]] xdp::FastPath &fast_path() const { return *fast_path_; }
+    [[nodiscard]] std::vector<std::string> problems() const;
+
+  private:
+    // Desired state that has passed every check, not yet in force.
+    struct Candidate {
+        config::Document document;
+        model::Overrides overrides;
+        model::Desired effective;
+    };
+
+    Instance(boost::asio::io_context &loop, Options options, store::Store store);
+
+    [[nodiscard]] std::expected<config::Document, Refusal> read(const std::string &file,
+                                                                const std::string &text) const;
+    [[nodiscard]] std::expected<Candidate, Refusal> candidate(config::Document document,
+                                                              model::Overrides overrides) const;
+    [[nodiscard]] Result<void> restore(const store::Revision &revision);
+    [[nodiscard]] std::expected<Change, Refusal> commit(Candidate candidate,
+                                                        store::Revision revision);
+    [[nodiscard]] Result<void> begin_serving(const model::Desired &effective);
+    void end_serving();
+    [[nodiscard]] Result<void> attach(const model::Desired &desired);
+    void watch_next_hops(const model::Desired &desired);
+    void reconcile();
+    void note_states();
+
+    boost::asio::io_context &loop_;
+    Options options_;
+    store::Store store_;
+    std::unique_ptr<neighbour::Resolver> resolver_;
+    boost::asio::steady_timer trust_timer_;
+
+    int64_t revision_ = 0;
+    config::Document document_;  // as last applied, and its text
+    std::string document_text_;
+    model::Overrides overrides_;
+    model::Desired effective_;
+
+    // Both, or neither.
+    std::unique_ptr<xdp::FastPath> fast_path_;
+    std::unique_ptr<plane::Plane> plane_;
+    bool trust_adopted_ = false;
+
+    struct Noted {
+        plane::BackendState state{};
+        std::chrono::system_clock::time_point since;
+    };
+    std::map<std::pair<std::string, std::string>, Noted> noted_;
+};
+
+}  // namespace guideway::daemon
