@@ -43,5 +43,5 @@
 //       access from them.
 //
 //   uint32_t gw_generation(struct gw_packet *)
-//       The generation this program was loaded as.
+//       The generation this program was loaded as, or GW_GENERATION_ALONE.
 #pragma once

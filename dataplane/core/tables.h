@@ -64,8 +64,19 @@ struct gw_tables_header {
     struct gw_capacity capacity;
     uint32_t writer_serial;  // counts completed changes of the control plane
     struct gw_layout layout;
+    uint32_t last_generation;   // highest ever given out, also to programs that never acted
 };
 GW_STATIC_ASSERT(sizeof(struct gw_tables_header) <= GW_HEADER_BYTES, "one page");
+
+// While a dispatcher holds an old and a new program of ours, each packet meets both, and
+// active_generation says which acts. A program that is alone on its interface needs no
+// such choice: replacing it is atomic, so it acts whenever any generation is active.
+#define GW_GENERATION_ALONE 0xffffffffu
+
+GW_INLINE int gw_generation_acts(uint32_t active, uint32_t own)
+{
+    return own == GW_GENERATION_ALONE ? active != 0 : active == own;
+}
 
 // ---- Directory: which addresses are ours, and which service a port on one belongs to.
 //

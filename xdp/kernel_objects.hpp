@@ -1,0 +1,74 @@
+// The kernel's objects as this library holds them: descriptors, programs, pins, and the
+// words the kernel and libbpf said last.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "dataplane/error.hpp"
+
+namespace guideway::xdp {
+
+// Owns a file descriptor; -1 owns none.
+class Descriptor {
+  public:
+    Descriptor() = default;
+    explicit Descriptor(int fd) : fd_(fd) {}
+    Descriptor(Descriptor &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    Descriptor &operator=(Descriptor &&other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    Descriptor(const Descriptor &) = delete;
+    Descriptor &operator=(const Descriptor &) = delete;
+    ~Descriptor();
+
+    [[nodiscard]] int get() const { return fd_; }
+    [[nodiscard]] bool valid() const { return fd_ >= 0; }
+
+  private:
+    int fd_ = -1;
+};
+
+// A loaded BPF program, held so that its id cannot be given to another.
+struct Program {
+    Descriptor fd;
+    uint32_t id = 0;
+    std::string name;
+    std::vector<uint32_t> map_ids;
+
+    [[nodiscard]] bool uses_map(uint32_t map_id) const;
+};
+
+// The program behind a descriptor, an id or a pin.
+[[nodiscard]] Result<Program> program_of_descriptor(Descriptor fd);
+[[nodiscard]] Result<Program> program_of_id(uint32_t id);
+[[nodiscard]] Result<Program> program_of_pin(const std::filesystem::path &pin);
+
+// Pins `fd` as `pin`, replacing what was pinned there in one step.
+[[nodiscard]] Result<void> pin_replacing(int fd, const std::filesystem::path &pin);
+
+// Makes sure that a BPF file system is mounted above `pin_directory`, makes the directory,
+// and takes its lock. The lock is on the directory itself, because that is what two daemons
+// that would disturb each other share, whatever their containers show of /run.
+[[nodiscard]] Result<Descriptor> lock_pin_directory(const std::filesystem::path &pin_directory);
+
+// Collects what libbpf and libxdp print while it lives, so that an error can end with the
+// kernel's own words. One at a time; nothing is printed meanwhile.
+class Transcript {
+  public:
+    Transcript();
+    ~Transcript();
+    Transcript(const Transcript &) = delete;
+    Transcript &operator=(const Transcript &) = delete;
+
+    // " (THE WORDS)" of the last kernel message or warning, or nothing.
+    [[nodiscard]] std::string reason() const;
+    [[nodiscard]] const std::vector<std::string> &lines() const;
+};
+
+}  // namespace guideway::xdp
