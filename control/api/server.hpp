@@ -2,6 +2,8 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstddef>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -26,6 +28,16 @@ struct Response {
 
 using Handler = std::function<Response(const Request &)>;
 
+// What one client may cost the daemon. Tests shorten the times.
+struct Limits {
+    size_t body_bytes_max = size_t{8} << 20;
+    size_t header_bytes_max = size_t{16} << 10;
+    size_t connections_max = 32;                        // more wait in the kernel's backlog
+    std::chrono::milliseconds request_timeout{10'000};  // a whole request, idle time included
+    std::chrono::milliseconds response_timeout{10'000};
+    std::chrono::milliseconds linger{2'000};  // for a refused body that is still being sent
+};
+
 class Server {
   public:
     // Listens on `path` with mode 0660, making its directory if need be. A socket that a
@@ -35,10 +47,12 @@ class Server {
     // 500 and logged.
     [[nodiscard]] static Result<std::unique_ptr<Server>> start(boost::asio::io_context &loop,
                                                                std::filesystem::path path,
-                                                               Handler handler);
-    virtual ~Server() = default;  // closes and removes the socket
+                                                               Handler handler,
+                                                               Limits limits = {});
+    virtual ~Server() = default;  // closes and removes the socket; not from a handler
 
-    // Calls `done` when the responses being written have been sent.
+    // Accepts nothing more and calls `done`, from the event loop, when the responses being
+    // written have been sent. A handler may call it: its own response is then sent first.
     virtual void drain(std::function<void()> done) = 0;
 };
 
