@@ -1,0 +1,51 @@
+// An engine under test: takes one frame, gives back what became of it. Each engine has
+// tables of its own, so that counters can be compared.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "dataplane/tables/tables.hpp"
+#include "tests/packets/notation.hpp"
+
+namespace guideway::packets {
+
+enum class Verdict : uint8_t { kPass, kDrop, kSend, kRedirect };
+
+// Frames come in on this interface: the loopback's index, which the kernel's test runs use.
+inline constexpr uint32_t kIngressIfindex = 1;
+// Room in front of a frame, unless a case says otherwise: what a kernel test run gives.
+inline constexpr uint32_t kHeadroomBytes = 256 - 40;
+
+struct Ran {
+    Verdict verdict = Verdict::kPass;
+    uint32_t egress_ifindex = 0;  // of a redirect, where the engine tells; else 0
+    Bytes frame;                  // empty after a drop
+};
+
+class Engine {
+  public:
+    Engine() = default;
+    Engine(const Engine &) = delete;
+    Engine &operator=(const Engine &) = delete;
+    virtual ~Engine() = default;
+
+    [[nodiscard]] virtual std::string name() const = 0;
+    [[nodiscard]] virtual Tables &tables() = 0;
+    // Frames shorter than this cannot be given to the engine.
+    [[nodiscard]] virtual size_t frame_bytes_min() const = 0;
+    [[nodiscard]] virtual Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) = 0;
+};
+
+// The core compiled for the host. A frame ends where its memory ends, so that a sanitizer
+// sees a read past it.
+[[nodiscard]] Result<std::unique_ptr<Engine>> native_engine();
+
+// The real XDP program, by BPF_PROG_TEST_RUN. Moves the process into a network namespace
+// of its own, where the program sits on the loopback: the kernel runs an attached program
+// ten thousand times faster. Needs root.
+[[nodiscard]] Result<std::unique_ptr<Engine>> xdp_engine();
+
+[[nodiscard]] std::string_view verdict_name(Verdict verdict);
+
+}  // namespace guideway::packets
