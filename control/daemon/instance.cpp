@@ -113,7 +113,8 @@ Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
 }
 
 // The last revision was checked when it was applied. It is not checked against the host
-// again: an interface that has gone since is a reason to say so, not to stop the others.
+// again: an interface that has gone since is a reason to say so and to try again when links
+// change, not to leave the operator without a daemon.
 Result<void> Instance::restore(const store::Revision &revision)
 {
     auto document = config::parse(revision.file_name, revision.file_text);
@@ -126,6 +127,10 @@ Result<void> Instance::restore(const store::Revision &revision)
     }
     if (auto begun = begin_serving(*effective); !begun) {
         return begun;
+    }
+    if (auto attached = attach(*effective); !attached) {
+        attach_problem_ = attached.error().message;
+        spdlog::error("{}; trying again when links change", attach_problem_);
     }
     document_ = std::move(*document);
     document_text_ = revision.file_text;
@@ -267,8 +272,13 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
         was_serving && (candidate.effective.interfaces != effective_.interfaces ||
                         candidate.effective.xdp_mode != effective_.xdp_mode);
     if (!was_serving) {
-        if (auto begun = begin_serving(candidate.effective); !begun) {
+        auto begun = begin_serving(candidate.effective);
+        if (!begun) {
             return refuse(500, begun.error().message);
+        }
+        if (auto attached = attach(candidate.effective); !attached) {
+            end_serving();
+            return refuse(500, attached.error().message);
         }
     } else if (moves_interfaces) {
         if (auto attached = attach(candidate.effective); !attached) {
@@ -295,6 +305,7 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
     overrides_ = std::move(candidate.overrides);
     effective_ = std::move(candidate.effective);
     revision_ = *number;
+    attach_problem_.clear();
     watch_next_hops(effective_);
     reconcile();
     spdlog::info("revision {} is in force ({}): {}", revision_, revision.cause,
@@ -302,7 +313,8 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
     return Change{revision_, true, revision.summary};
 }
 
-// Tables first, program last: packets are never judged by half-filled tables.
+// Fills the tables. The program comes after, so that packets are never judged by tables
+// that are half filled.
 Result<void> Instance::begin_serving(const model::Desired &effective)
 {
     auto opened = xdp::FastPath::open({.pin_directory = options_.bpf_directory / options_.name,
@@ -327,9 +339,6 @@ Result<void> Instance::begin_serving(const model::Desired &effective)
     auto applied = plane_->apply(
         effective, [this](const auto &address) { return resolver_->lookup(address); },
         trust_adopted_);
-    if (applied) {
-        applied = attach(effective);
-    }
     if (!applied) {
         end_serving();
     }
@@ -372,6 +381,14 @@ void Instance::reconcile()
 {
     if (!serving()) {
         return;
+    }
+    if (!attach_problem_.empty()) {
+        if (auto attached = attach(effective_); attached) {
+            spdlog::info("attached after all");
+            attach_problem_.clear();
+        } else {
+            attach_problem_ = attached.error().message;
+        }
     }
     auto applied = plane_->apply(
         effective_, [this](const auto &address) { return resolver_->lookup(address); },
@@ -420,6 +437,9 @@ std::vector<std::string> Instance::problems() const
     std::vector<std::string> problems;
     if (!serving()) {
         return problems;
+    }
+    if (!attach_problem_.empty()) {
+        problems.push_back(attach_problem_);
     }
     for (const auto &view : plane_->backends()) {
         if (view.state == plane::BackendState::kUnresolved) {

@@ -121,6 +121,7 @@ class Instance {
     std::unique_ptr<xdp::FastPath> fast_path_;
     std::unique_ptr<plane::Plane> plane_;
     bool trust_adopted_ = false;
+    std::string attach_problem_;  // why the last restart could not attach; empty otherwise
 
     struct Noted {
         plane::BackendState state{};

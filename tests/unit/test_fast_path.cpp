@@ -26,18 +26,21 @@ constexpr gw_capacity kCapacity{.addresses_max = 16,
                                 .cpus_max = 64};
 constexpr gw_hash_key kKey{};
 
-void run(const std::string &command) {
+void run(const std::string &command)
+{
     ASSERT_EQ(std::system(command.c_str()), 0) << command;
 }
 
-uint32_t program_on(const std::string &interface, int flags = 0) {
+uint32_t program_on(const std::string &interface, int flags = 0)
+{
     uint32_t id = 0;
     bpf_xdp_query_id(static_cast<int>(if_nametoindex(interface.c_str())), flags, &id);
     return id;
 }
 
 // A program of somebody else: XDP_PASS.
-int load_foreign_program() {
+int load_foreign_program()
+{
     const bpf_insn instructions[] = {
         {.code = BPF_ALU64 | BPF_MOV | BPF_K,
          .dst_reg = 0,
@@ -50,13 +53,15 @@ int load_foreign_program() {
 
 class FastPathTest : public ::testing::Test {
   protected:
-    static void SetUpTestSuite() {
+    static void SetUpTestSuite()
+    {
         if (geteuid() == 0) {
             ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "a network namespace of our own";
         }
     }
 
-    void SetUp() override {
+    void SetUp() override
+    {
         if (geteuid() != 0) {
             GTEST_SKIP() << "attaching XDP programs needs root";
         }
@@ -67,7 +72,8 @@ class FastPathTest : public ::testing::Test {
         options_.hash_key = kKey;
     }
 
-    void TearDown() override {
+    void TearDown() override
+    {
         if (geteuid() == 0) {
             std::system("ip link del gwt0 2>/dev/null; ip link del gwt0.7 2>/dev/null");
             std::error_code ignored;
@@ -75,7 +81,8 @@ class FastPathTest : public ::testing::Test {
         }
     }
 
-    [[nodiscard]] FastPath open_or_die() const {
+    [[nodiscard]] FastPath open_or_die() const
+    {
         auto fast_path = FastPath::open(options_);
         if (!fast_path) {
             ADD_FAILURE() << fast_path.error().message;
@@ -84,7 +91,8 @@ class FastPathTest : public ::testing::Test {
         return std::move(*fast_path);
     }
 
-    [[nodiscard]] bool pinned(const std::string &name) const {
+    [[nodiscard]] bool pinned(const std::string &name) const
+    {
         return std::filesystem::exists(options_.pin_directory / name);
     }
 
@@ -97,7 +105,8 @@ class FastPathTest : public ::testing::Test {
         ASSERT_TRUE(outcome_.has_value()) << outcome_.error().message; \
     } while (false)
 
-TEST_F(FastPathTest, MakesTablesAndAttachesNatively) {
+TEST_F(FastPathTest, MakesTablesAndAttachesNatively)
+{
     auto fast_path = open_or_die();
     EXPECT_FALSE(fast_path.adopted());
     EXPECT_EQ(fast_path.generation(), 0U);
@@ -113,7 +122,8 @@ TEST_F(FastPathTest, MakesTablesAndAttachesNatively) {
     EXPECT_TRUE(pinned("program-gwt0"));
 }
 
-TEST_F(FastPathTest, OutlivesTheDaemonAndIsAdoptedByTheNext) {
+TEST_F(FastPathTest, OutlivesTheDaemonAndIsAdoptedByTheNext)
+{
     {
         auto fast_path = open_or_die();
         fast_path.tables().services()[3].identity = 77;
@@ -131,7 +141,8 @@ TEST_F(FastPathTest, OutlivesTheDaemonAndIsAdoptedByTheNext) {
     EXPECT_EQ(next.generation(), 2U);
 }
 
-TEST_F(FastPathTest, RefusesASecondHolder) {
+TEST_F(FastPathTest, RefusesASecondHolder)
+{
     auto first = open_or_die();
     auto second = FastPath::open(options_);
     ASSERT_FALSE(second.has_value());
@@ -139,7 +150,8 @@ TEST_F(FastPathTest, RefusesASecondHolder) {
         << second.error().message;
 }
 
-TEST_F(FastPathTest, RefusesAnInterfaceWithSomebodyElsesProgram) {
+TEST_F(FastPathTest, RefusesAnInterfaceWithSomebodyElsesProgram)
+{
     const int foreign = load_foreign_program();
     ASSERT_GE(foreign, 0);
     ASSERT_EQ(bpf_xdp_attach(static_cast<int>(if_nametoindex("gwt1")), foreign,
@@ -162,7 +174,8 @@ TEST_F(FastPathTest, RefusesAnInterfaceWithSomebodyElsesProgram) {
     EXPECT_EQ(fast_path.generation(), 1U);
 }
 
-TEST_F(FastPathTest, RefusesAnInterfaceOfAnotherInstance) {
+TEST_F(FastPathTest, RefusesAnInterfaceOfAnotherInstance)
+{
     auto first = open_or_die();
     ASSERT_OK(first.attach({"gwt0"}, Mode::kNative));
     auto other_options = options_;
@@ -176,7 +189,8 @@ TEST_F(FastPathTest, RefusesAnInterfaceOfAnotherInstance) {
     ASSERT_OK(other->detach());
 }
 
-TEST_F(FastPathTest, RollsBackWhenALaterInterfaceFails) {
+TEST_F(FastPathTest, RollsBackWhenALaterInterfaceFails)
+{
     auto fast_path = open_or_die();
     ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
     const uint32_t before = program_on("gwt0");
@@ -192,7 +206,8 @@ TEST_F(FastPathTest, RollsBackWhenALaterInterfaceFails) {
     ASSERT_EQ(fast_path.interfaces().size(), 1U);
 }
 
-TEST_F(FastPathTest, LeavesInterfacesThatAreNoLongerListed) {
+TEST_F(FastPathTest, LeavesInterfacesThatAreNoLongerListed)
+{
     auto fast_path = open_or_die();
     ASSERT_OK(fast_path.attach({"gwt0", "gwt1"}, Mode::kNative));
     EXPECT_NE(program_on("gwt1"), 0U);
@@ -202,7 +217,8 @@ TEST_F(FastPathTest, LeavesInterfacesThatAreNoLongerListed) {
     EXPECT_FALSE(pinned("program-gwt1"));
 }
 
-TEST_F(FastPathTest, ChangesBetweenNativeAndGeneric) {
+TEST_F(FastPathTest, ChangesBetweenNativeAndGeneric)
+{
     auto fast_path = open_or_die();
     ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
     ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kGeneric));
@@ -213,7 +229,8 @@ TEST_F(FastPathTest, ChangesBetweenNativeAndGeneric) {
     EXPECT_NE(program_on("gwt0", XDP_FLAGS_DRV_MODE), 0U);
 }
 
-TEST_F(FastPathTest, DetachRemovesProgramsAndPinsAndCanBeAttachedAgain) {
+TEST_F(FastPathTest, DetachRemovesProgramsAndPinsAndCanBeAttachedAgain)
+{
     {
         auto fast_path = open_or_die();
         ASSERT_OK(fast_path.attach({"gwt0", "gwt1"}, Mode::kNative));
@@ -231,7 +248,8 @@ TEST_F(FastPathTest, DetachRemovesProgramsAndPinsAndCanBeAttachedAgain) {
     EXPECT_FALSE(std::filesystem::exists(options_.pin_directory));
 }
 
-TEST_F(FastPathTest, SurvivesAnInterfaceThatWentAway) {
+TEST_F(FastPathTest, SurvivesAnInterfaceThatWentAway)
+{
     {
         auto fast_path = open_or_die();
         ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
@@ -248,7 +266,8 @@ TEST_F(FastPathTest, SurvivesAnInterfaceThatWentAway) {
     EXPECT_NE(program_on("gwt0"), 0U);
 }
 
-TEST_F(FastPathTest, RecoversFromACrashBeforePinning) {
+TEST_F(FastPathTest, RecoversFromACrashBeforePinning)
+{
     {
         auto fast_path = open_or_die();
         ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
@@ -263,7 +282,8 @@ TEST_F(FastPathTest, RecoversFromACrashBeforePinning) {
     EXPECT_FALSE(pinned("pinning-program-gwt0"));
 }
 
-TEST_F(FastPathTest, RecognisesItsProgramAfterTheTablesWereLost) {
+TEST_F(FastPathTest, RecognisesItsProgramAfterTheTablesWereLost)
+{
     {
         auto fast_path = open_or_die();
         ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
@@ -274,7 +294,8 @@ TEST_F(FastPathTest, RecognisesItsProgramAfterTheTablesWereLost) {
     ASSERT_OK(next.attach({"gwt0"}, Mode::kNative));
 }
 
-TEST_F(FastPathTest, RefusesTablesOfOtherSizesAndKeys) {
+TEST_F(FastPathTest, RefusesTablesOfOtherSizesAndKeys)
+{
     {
         auto fast_path = open_or_die();
         ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
@@ -294,7 +315,8 @@ TEST_F(FastPathTest, RefusesTablesOfOtherSizesAndKeys) {
     EXPECT_NE(program_on("gwt0"), 0U);
 }
 
-TEST_F(FastPathTest, PinsInterfacesWithDotsInTheirNames) {
+TEST_F(FastPathTest, PinsInterfacesWithDotsInTheirNames)
+{
     run("ip link add link gwt0 name gwt0.7 type vlan id 7 || ip link add gwt0.7 type veth");
     auto fast_path = open_or_die();
     ASSERT_OK(fast_path.attach({"gwt0.7"}, Mode::kGeneric));
@@ -302,7 +324,8 @@ TEST_F(FastPathTest, PinsInterfacesWithDotsInTheirNames) {
     ASSERT_OK(fast_path.detach());
 }
 
-TEST_F(FastPathTest, RefusesADirectoryOutsideABpfFileSystem) {
+TEST_F(FastPathTest, RefusesADirectoryOutsideABpfFileSystem)
+{
     auto elsewhere = options_;
     elsewhere.pin_directory = "/tmp/guideway-test-pins";
     auto outcome = FastPath::open(elsewhere);

@@ -40,8 +40,8 @@ TEST(Reasons, AreDocumentedWithTheirVerdictAndMeaning)
 {
     const std::string text = document();
     for (const auto &row : kReasons) {
-        const std::string line = std::string("| `") + row.name + "` | " + row.verdict + " | " +
-                                 row.meaning + " |";
+        const std::string line =
+            std::string("| `") + row.name + "` | " + row.verdict + " | " + row.meaning + " |";
         EXPECT_NE(text.find(line), std::string::npos) << "docs/reasons.md lacks\n" << line;
     }
     for (const auto &row : kEvents) {
