@@ -24,6 +24,15 @@ inline constexpr uint32_t kRingSizeDefault = 65537;
 inline constexpr uint32_t kWeightDefault = 100;
 inline constexpr uint32_t kWeightMax = 10000;
 
+// Bounds of what the forwarding tables can be made for (dataplane/core/tables.h). Rings
+// stop short of the tables' own bound, so that all of it fits into one table of 512 MiB.
+inline constexpr uint32_t kAddressesMax = 4096;
+inline constexpr uint32_t kServicesMax = 4096;  // a power of two, as every capacity of it
+inline constexpr uint32_t kBackendsMax = 8192;  // a power of two, as every capacity of it
+inline constexpr uint32_t kRingSlotsMax = 1u << 26;
+inline constexpr uint32_t kSlotsPerBackendMin = 2;
+inline constexpr int kTunnelSourceBitsMin = 8;  // of the network part
+
 struct Service {
     std::string name;
     Protocol protocol = Protocol::kTcp;

@@ -1,0 +1,40 @@
+// What must hold for desired state, whoever asks for it: a file or an operator.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/model/desired.hpp"
+
+namespace guideway::model {
+
+struct Violation {
+    std::string path;     // of the offending value, such as "services[0].listen"
+    std::string message;  // what is wrong
+    std::string hint;     // what would be right
+    std::string related;  // path of the value that it clashes with, if there is one
+};
+
+// Everything that can be said without a host. Values that are missing (an empty name, an
+// unspecified address) are reported once, at their place, and then left out of the
+// comparisons, so that one mistake is not reported twice. Paths are those of the file;
+// `listen` stands for protocol, address and port.
+[[nodiscard]] std::vector<Violation> validate(const Desired &desired);
+
+// Names of instances, services, pools and backends: they appear in paths, URLs and metrics.
+[[nodiscard]] bool is_name(std::string_view text);
+inline constexpr std::string_view kNameRule =
+    "up to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit";
+
+// Names that Linux gives to network interfaces.
+[[nodiscard]] bool is_interface_name(std::string_view text);
+
+// "tcp://203.0.113.10:443"
+[[nodiscard]] std::string listen_text(const Service &service);
+
+// `text` in single quotes, fit for one line of a terminal or a log: control characters are
+// escaped and what is long is cut.
+[[nodiscard]] std::string quoted(std::string_view text);
+
+}  // namespace guideway::model
