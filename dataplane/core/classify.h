@@ -179,7 +179,10 @@ GW_INLINE enum gw_reason gw_classify_ipv6(struct gw_walk *walk, struct gw_packet
     service[1] = ip->destination[1];
     directory = gw_directory_current(walk);
     address = gw_address_find(walk, directory, service[0], service[1]);
-    if (address == GW_INDEX_NONE || service[0] == GW_IPV4_TAG) {
+    // Two destinations look like something else to the directory: the IPv4 tag, and ::,
+    // which is an empty way.
+    if (address == GW_INDEX_NONE || service[0] == GW_IPV4_TAG ||
+        (service[0] | service[1]) == 0) {
         return GW_REASON_NOT_OURS;
     }
 

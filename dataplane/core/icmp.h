@@ -96,6 +96,12 @@ GW_INLINE enum gw_reason gw_echo_reply(struct gw_walk *walk, struct gw_packet *p
     }
     icmp->checksum.raw =
         gw_checksum_update(icmp->checksum.raw, before, gw_load16((const uint8_t *)icmp));
+    // Updating cannot tell a sum of 0xffff from the 0 of a message that has become all
+    // zero, whose only valid checksum is 0xffff; for other messages both are valid. An
+    // ICMPv6 sum includes addresses, so it is never 0.
+    if (GW_UNLIKELY((icmp->checksum.raw | icmp->rest.raw) == 0) && !walk->is_ipv6) {
+        icmp->checksum.raw = 0xffff;
+    }
     gw_ethernet_swap(data);
     return GW_REASON_ECHO_REPLIED;
 }
