@@ -151,6 +151,10 @@ std::vector<Field> dissect(const Bytes &frame) {
 }
 
 std::string describe_difference(const Bytes &expected, const Bytes &actual) {
+    if (expected.empty() != actual.empty()) {
+        return expected.empty() ? "    expected no frame, got one\n"
+                                : "    expected a frame, got none\n";
+    }
     std::string text;
     if (expected.size() != actual.size()) {
         text += "    frame length: expected " + std::to_string(expected.size()) + ", got " +

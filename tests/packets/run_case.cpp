@@ -23,36 +23,34 @@ std::optional<size_t> position(const std::array<std::string_view, N> &names,
     return static_cast<size_t>(found - names.begin());
 }
 
-// All counters under the names that a case calls them by.
-using Counters = std::vector<std::pair<std::string, uint64_t>>;
-
-Counters named_counters(const Tables &tables, const World &world) {
-    const CounterTotals totals = tables.counters();
-    Counters list;
-    for (size_t i = 0; i < kReasons.size(); i++) {
-        list.emplace_back(kReasons[i], totals.reasons[i]);
-    }
-    for (size_t i = 0; i < kEvents.size(); i++) {
-        list.emplace_back(kEvents[i], totals.events[i]);
-    }
-    auto add = [&list](const char *kind, const auto &entries,
-                       const std::vector<gw_traffic> &traffic) {
-        for (size_t i = 0; i < traffic.size(); i++) {
-            const std::string name = std::string(kind) + " " +
-                                     (i < entries.size() ? entries[i].name : std::to_string(i));
-            list.emplace_back(name, traffic[i].packets);
-            list.emplace_back(name + " bytes", traffic[i].bytes);
+// The names of all counters, as a case calls them, in the order of counter_values().
+std::vector<std::string> counter_names(const Tables &tables, const World &world) {
+    std::vector<std::string> names(kReasons.begin(), kReasons.end());
+    names.insert(names.end(), kEvents.begin(), kEvents.end());
+    auto add = [&names](const std::string &kind, const auto &entries, size_t count) {
+        for (size_t i = 0; i < count; i++) {
+            const std::string name =
+                kind + " " + (i < entries.size() ? entries[i].name : std::to_string(i));
+            names.push_back(name);
+            names.push_back(name + " bytes");
         }
     };
-    add("service", world.services, totals.services);
-    add("backend", world.backends, totals.backends);
-    return list;
+    add("service", world.services, tables.capacity().services_max);
+    add("backend", world.backends, tables.capacity().backends_max);
+    return names;
 }
 
-uint64_t *counter(Counters &counters, const std::string &name) {
-    const auto found =
-        std::ranges::find(counters, name, &std::pair<std::string, uint64_t>::first);
-    return found == counters.end() ? nullptr : &found->second;
+std::vector<uint64_t> counter_values(const Tables &tables) {
+    const CounterTotals totals = tables.counters();
+    std::vector<uint64_t> values = totals.reasons;
+    values.insert(values.end(), totals.events.begin(), totals.events.end());
+    for (const auto *list : {&totals.services, &totals.backends}) {
+        for (const auto &traffic : *list) {
+            values.push_back(traffic.packets);
+            values.push_back(traffic.bytes);
+        }
+    }
+    return values;
 }
 
 class Run {
@@ -64,7 +62,8 @@ class Run {
             failure(case_.file, written.error().message + "\n");
             return std::move(report_);
         }
-        expected_ = named_counters(engine_.tables(), case_.world);
+        names_ = counter_names(engine_.tables(), case_.world);
+        expected_ = counter_values(engine_.tables());
         for (const auto &step : case_.steps) {
             for (uint64_t n = step.first; n <= step.last; n++) {
                 packet(step, n);
@@ -82,6 +81,13 @@ class Run {
         }
     }
 
+    // Null when there is no such counter.
+    uint64_t *counter(std::string_view name) {
+        const auto found = std::ranges::find(names_, name);
+        return found == names_.end() ? nullptr
+                                     : &expected_[static_cast<size_t>(found - names_.begin())];
+    }
+
     void prepare_icmp_limit(const Step &step) {
         auto &tables = engine_.tables();
         for (uint32_t cpu = 0; cpu < tables.capacity().cpus_max; cpu++) {
@@ -92,7 +98,7 @@ class Run {
 
     void expect_one_more(const Step &step, const Bytes &in, std::string &problems) {
         auto more = [this, &problems](const std::string &name, uint64_t by) {
-            uint64_t *value = counter(expected_, name);
+            uint64_t *value = counter(name);
             if (value == nullptr) {
                 problems += "    the case names '" + name + "', which does not exist\n";
             } else {
@@ -113,12 +119,12 @@ class Run {
     }
 
     void check_counters(std::string &problems) {
-        auto actual = named_counters(engine_.tables(), case_.world);
+        auto actual = counter_values(engine_.tables());
         for (size_t i = 0; i < actual.size(); i++) {
-            if (actual[i].second != expected_[i].second) {
-                problems += "    counter " + actual[i].first + ": expected " +
-                            std::to_string(expected_[i].second) + ", got " +
-                            std::to_string(actual[i].second) + "\n";
+            if (actual[i] != expected_[i]) {
+                problems += "    counter " + names_[i] + ": expected " +
+                            std::to_string(expected_[i]) + ", got " +
+                            std::to_string(actual[i]) + "\n";
             }
         }
         expected_ = std::move(actual);  // each packet is judged by itself
@@ -174,7 +180,7 @@ class Run {
     void check_totals() {
         std::string problems;
         auto check = [&problems, this](const std::string &name, uint64_t want) {
-            const uint64_t *have = counter(expected_, name);
+            const uint64_t *have = counter(name);
             if (have == nullptr || *have != want) {
                 problems +=
                     "    total " + name + ": expected " + std::to_string(want) + ", got " +
@@ -194,7 +200,8 @@ class Run {
 
     const Case &case_;
     Engine &engine_;
-    Counters expected_;
+    std::vector<std::string> names_;
+    std::vector<uint64_t> expected_;  // by index of names_
     CaseReport report_;
 };
 
