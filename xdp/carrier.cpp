@@ -11,26 +11,19 @@
 namespace guideway::xdp {
 namespace {
 
-uint32_t mode_flag(Mode mode) {
+uint32_t mode_flag(Mode mode)
+{
     return mode == Mode::kNative ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
 }
 
 // libbpf gives both ENODEV and ENXIO for an interface that went away.
-bool is_gone(int error_number) {
+bool is_gone(int error_number)
+{
     return error_number == ENODEV || error_number == ENXIO;
 }
 
-std::string advice(int error_number, Mode mode) {
-    if (error_number == EOPNOTSUPP && mode == Mode::kNative) {
-        return "; the driver has no native XDP: ask for generic mode";
-    }
-    if (error_number == EBUSY || error_number == EEXIST) {
-        return "; somebody changed the interface's program at the same time: try again";
-    }
-    return "";
-}
-
-Result<void> attach(const Interface &interface, int program_fd, Mode mode, int replaced_fd) {
+Result<void> attach(const Interface &interface, int program_fd, Mode mode, int replaced_fd)
+{
     const Transcript transcript;
     LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = replaced_fd);
     const bool replace = replaced_fd >= 0;
@@ -42,7 +35,7 @@ Result<void> attach(const Interface &interface, int program_fd, Mode mode, int r
         auto error =
             Error::system(std::string("attach the ") + mode_name(mode) + " XDP program to",
                           interface.name, -result);
-        error.message += transcript.reason() + advice(-result, mode);
+        error.message += transcript.reason() + attach_advice(-result, mode);
         return std::unexpected(std::move(error));
     }
     return {};
@@ -50,11 +43,24 @@ Result<void> attach(const Interface &interface, int program_fd, Mode mode, int r
 
 }  // namespace
 
-const char *mode_name(Mode mode) {
+std::string attach_advice(int error_number, Mode mode)
+{
+    if (error_number == EOPNOTSUPP && mode == Mode::kNative) {
+        return "; the driver has no native XDP: ask for generic mode";
+    }
+    if (error_number == EBUSY || error_number == EEXIST) {
+        return "; somebody changed the interface's program at the same time: try again";
+    }
+    return "";
+}
+
+const char *mode_name(Mode mode)
+{
     return mode == Mode::kNative ? "native" : "generic";
 }
 
-Result<Interface> interface_of_name(const std::string &name) {
+Result<Interface> interface_of_name(const std::string &name)
+{
     const uint32_t ifindex = if_nametoindex(name.c_str());
     if (ifindex == 0) {
         return fail("there is no interface " + name + " in this network namespace");
@@ -62,7 +68,8 @@ Result<Interface> interface_of_name(const std::string &name) {
     return Interface{name, ifindex};
 }
 
-Result<std::vector<Interface>> all_interfaces() {
+Result<std::vector<Interface>> all_interfaces()
+{
     const std::unique_ptr<struct if_nameindex, void (*)(struct if_nameindex *)> list(
         if_nameindex(), if_freenameindex);
     if (!list) {
@@ -75,7 +82,8 @@ Result<std::vector<Interface>> all_interfaces() {
     return interfaces;
 }
 
-Result<std::optional<Occupant>> occupant_of(const Interface &interface) {
+Result<std::optional<Occupant>> occupant_of(const Interface &interface)
+{
     const Transcript transcript;
     LIBBPF_OPTS(bpf_xdp_query_opts, query);
     const int result = bpf_xdp_query(static_cast<int>(interface.ifindex), 0, &query);
@@ -101,7 +109,8 @@ Result<std::optional<Occupant>> occupant_of(const Interface &interface) {
 }
 
 Result<void> put_alone(const Interface &interface, int program_fd, Mode mode,
-                       const std::optional<Occupant> &before) {
+                       const std::optional<Occupant> &before)
+{
     if (!before) {
         return attach(interface, program_fd, mode, -1);
     }
@@ -121,7 +130,8 @@ Result<void> put_alone(const Interface &interface, int program_fd, Mode mode,
     return attached;
 }
 
-Result<void> remove_alone(const Interface &interface, const Occupant &occupant) {
+Result<void> remove_alone(const Interface &interface, const Occupant &occupant)
+{
     const Transcript transcript;
     LIBBPF_OPTS(bpf_xdp_attach_opts, options, .old_prog_fd = occupant.program.fd.get());
     const int result = bpf_xdp_detach(static_cast<int>(interface.ifindex),

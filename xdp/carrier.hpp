@@ -31,6 +31,9 @@ struct Occupant {
 // What `interface` carries; nothing when it is free, or went away meanwhile.
 [[nodiscard]] Result<std::optional<Occupant>> occupant_of(const Interface &interface);
 
+// What to do about an attempt to attach that failed with this error number; may be empty.
+[[nodiscard]] std::string attach_advice(int error_number, Mode mode);
+
 // "native" or "generic".
 [[nodiscard]] const char *mode_name(Mode mode);
 

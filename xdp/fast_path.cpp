@@ -4,13 +4,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <optional>
-#include <ranges>
 #include <set>
 
-#include "xdp/carrier.hpp"
+#include "xdp/attaching.hpp"
+#include "xdp/dispatcher.hpp"
 #include "xdp/kernel_objects.hpp"
 #include "xdp/loaded_program.hpp"
+#include "xdp/region.hpp"
 
 namespace guideway::xdp {
 namespace {
@@ -19,7 +21,8 @@ constexpr auto kRegionPin = "region";
 constexpr std::string_view kProgramPinPrefix = "program-";
 
 // BPF file systems refuse dots in names, and VLAN devices have them in theirs.
-std::string program_pin_name(const std::string &interface) {
+std::string program_pin_name(const std::string &interface)
+{
     std::string name(kProgramPinPrefix);
     for (const char c : interface) {
         name += c == '.' ? "%2e" : c == '%' ? "%25" : std::string(1, c);
@@ -27,7 +30,8 @@ std::string program_pin_name(const std::string &interface) {
     return name;
 }
 
-std::vector<std::filesystem::path> program_pins(const std::filesystem::path &directory) {
+std::vector<std::filesystem::path> program_pins(const std::filesystem::path &directory)
+{
     std::vector<std::filesystem::path> pins;
     std::error_code error;
     for (const auto &entry : std::filesystem::directory_iterator(directory, error)) {
@@ -38,66 +42,6 @@ std::vector<std::filesystem::path> program_pins(const std::filesystem::path &dir
     return pins;
 }
 
-struct Region {
-    Descriptor fd;
-    uint32_t map_id = 0;
-};
-
-Result<bpf_map_info> map_info(int fd) {
-    bpf_map_info info{};
-    uint32_t info_bytes = sizeof(info);
-    if (bpf_obj_get_info_by_fd(fd, &info, &info_bytes) != 0) {
-        return std::unexpected(Error::system("read about", "the tables' BPF map"));
-    }
-    return info;
-}
-
-// The pinned region, or none when nothing is pinned.
-Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin,
-                                            uint32_t total_bytes) {
-    Descriptor fd(bpf_obj_get(pin.c_str()));
-    if (!fd.valid()) {
-        if (errno == ENOENT) {
-            return std::nullopt;
-        }
-        return std::unexpected(Error::system("open the pinned tables", pin.native()));
-    }
-    auto info = map_info(fd.get());
-    if (!info) {
-        return std::unexpected(std::move(info.error()).within(pin.native()));
-    }
-    if (info->type != BPF_MAP_TYPE_ARRAY || (info->map_flags & BPF_F_MMAPABLE) == 0 ||
-        info->max_entries != 1 || info->value_size != total_bytes) {
-        return fail("the pinned tables " + pin.native() + " are of " +
-                    std::to_string(info->value_size) +
-                    " bytes, and the configured sizes need " + std::to_string(total_bytes) +
-                    ": start with the former sizes, or detach the instance first");
-    }
-    return Region{std::move(fd), info->id};
-}
-
-Result<Region> new_region(uint32_t total_bytes) {
-    const Transcript transcript;
-    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
-    Descriptor fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "gw_region", sizeof(uint32_t), total_bytes,
-                                 1, &options));
-    if (!fd.valid()) {
-        return std::unexpected(Error::system(
-            "make the tables,", "a BPF array of " + std::to_string(total_bytes) + " bytes"));
-    }
-    auto info = map_info(fd.get());
-    if (!info) {
-        return std::unexpected(std::move(info.error()));
-    }
-    return Region{std::move(fd), info->id};
-}
-
-// An interface that carries a program of ours.
-struct Held {
-    Interface interface;
-    Occupant occupant;
-};
-
 }  // namespace
 
 struct FastPath::State {
@@ -107,62 +51,57 @@ struct FastPath::State {
     Tables tables;
     bool adopted = false;
     std::vector<AttachedInterface> interfaces;
+    // Why a dispatcher cannot be used, if so; asked of the kernel once.
+    std::optional<std::optional<std::string>> obstacle;
 
     // Leaves everything in place, except that a directory without pins has served its time:
     // it goes while its lock is still held.
     ~State() { rmdir(pin_directory.c_str()); }
 
-    [[nodiscard]] std::filesystem::path region_pin() const {
+    [[nodiscard]] std::filesystem::path region_pin() const
+    {
         return pin_directory / kRegionPin;
     }
-    [[nodiscard]] std::filesystem::path program_pin(const std::string &interface) const {
+    [[nodiscard]] std::filesystem::path program_pin(const std::string &interface) const
+    {
         return pin_directory / program_pin_name(interface);
     }
 
-    [[nodiscard]] bool is_ours(const Program &program, const std::set<uint32_t> &pinned) const {
-        return program.uses_map(region.map_id) || pinned.contains(program.id);
-    }
-
-    [[nodiscard]] std::set<uint32_t> pinned_program_ids() const;
-    [[nodiscard]] Result<std::vector<Held>> survey() const;
+    [[nodiscard]] Ownership ownership() const;
+    [[nodiscard]] Result<void> ensure_region_pinned() const;
     [[nodiscard]] uint32_t take_generation() const;
     void drop_pins_except(const std::vector<AttachedInterface> &kept) const;
+    [[nodiscard]] Result<LoadedProgram> open_program(uint32_t generation) const;
+    [[nodiscard]] const std::optional<std::string> &dispatcher_obstacle();
+    [[nodiscard]] Result<void> take_off_unlisted(const std::set<uint32_t> &kept) const;
+
+  private:
 };
 
-std::set<uint32_t> FastPath::State::pinned_program_ids() const {
-    std::set<uint32_t> ids;
+Ownership FastPath::State::ownership() const
+{
+    Ownership ownership{.region_map_id = region.map_id, .pinned_ids = {}};
     for (const auto &pin : program_pins(pin_directory)) {
         if (auto program = program_of_pin(pin)) {
-            ids.insert(program->id);
+            ownership.pinned_ids.insert(program->id);
         }
     }
-    return ids;
+    return ownership;
 }
 
-// Every interface of this network namespace with a program of ours: one that reads our
-// tables, or one that we pinned. It is the kernel that knows; pins of interfaces that are
-// gone, and programs that a killed daemon had not yet pinned, are nothing special.
-Result<std::vector<Held>> FastPath::State::survey() const {
-    auto all = all_interfaces();
-    if (!all) {
-        return std::unexpected(std::move(all.error()));
+// After a detach the tables are no longer pinned, and a later daemon must find them.
+Result<void> FastPath::State::ensure_region_pinned() const
+{
+    std::error_code ignored;
+    if (std::filesystem::exists(region_pin(), ignored)) {
+        return {};
     }
-    const auto pinned = pinned_program_ids();
-    std::vector<Held> held;
-    for (auto &interface : *all) {
-        auto occupant = occupant_of(interface);
-        if (!occupant) {
-            return std::unexpected(std::move(occupant.error()));
-        }
-        if (*occupant && is_ours((*occupant)->program, pinned)) {
-            held.push_back({std::move(interface), std::move(**occupant)});
-        }
-    }
-    return held;
+    return pin_replacing(region.fd.get(), region_pin());
 }
 
 // A number that no program has, not even one left by a daemon that was killed halfway.
-uint32_t FastPath::State::take_generation() const {
+uint32_t FastPath::State::take_generation() const
+{
     auto &header = tables.header();
     uint32_t next = std::max(header.active_generation, header.last_generation) + 1;
     if (next == 0 || next == GW_GENERATION_ALONE) {
@@ -172,7 +111,8 @@ uint32_t FastPath::State::take_generation() const {
     return next;
 }
 
-void FastPath::State::drop_pins_except(const std::vector<AttachedInterface> &kept) const {
+void FastPath::State::drop_pins_except(const std::vector<AttachedInterface> &kept) const
+{
     std::set<std::string> names;
     for (const auto &interface : kept) {
         names.insert(program_pin_name(interface.name));
@@ -184,12 +124,43 @@ void FastPath::State::drop_pins_except(const std::vector<AttachedInterface> &kep
     }
 }
 
+Result<LoadedProgram> FastPath::State::open_program(uint32_t generation) const
+{
+    return LoadedProgram::open(tables, region.fd.get(), generation);
+}
+
+const std::optional<std::string> &FastPath::State::dispatcher_obstacle()
+{
+    if (!obstacle) {
+        auto probe = open_program(0);
+        obstacle = probe ? xdp::dispatcher_obstacle(std::move(*probe)) : probe.error().message;
+    }
+    return *obstacle;
+}
+
+Result<void> FastPath::State::take_off_unlisted(const std::set<uint32_t> &kept) const
+{
+    auto held = survey(ownership());
+    if (!held) {
+        return std::unexpected(std::move(held.error()));
+    }
+    for (const auto &each : *held) {
+        if (!kept.contains(each.interface.ifindex)) {
+            if (auto off = take_off(each); !off) {
+                return off;
+            }
+        }
+    }
+    return {};
+}
+
 FastPath::FastPath(std::unique_ptr<State> state) : state_(std::move(state)) {}
 FastPath::FastPath(FastPath &&) noexcept = default;
 FastPath &FastPath::operator=(FastPath &&) noexcept = default;
 FastPath::~FastPath() = default;
 
-Result<FastPath> FastPath::open(const Options &options) {
+Result<FastPath> FastPath::open(const Options &options)
+{
     auto layout = tables_layout(options.capacity);
     if (!layout) {
         return std::unexpected(std::move(layout.error()));
@@ -233,42 +204,23 @@ Result<FastPath> FastPath::open(const Options &options) {
                                                   .region = std::move(*region),
                                                   .tables = std::move(*tables),
                                                   .adopted = adopted,
-                                                  .interfaces = {}});
-    auto held = state->survey();
+                                                  .interfaces = {},
+                                                  .obstacle = {}});
+    use_our_dispatcher_object();
+    auto held = survey(state->ownership());
     if (!held) {
         return std::unexpected(std::move(held.error()));
     }
     for (const auto &each : *held) {
-        state->interfaces.push_back({.name = each.interface.name,
-                                     .ifindex = each.interface.ifindex,
-                                     .mode = each.occupant.mode,
-                                     .attachment = Attachment::kAlone,
-                                     .program_id = each.occupant.program.id,
-                                     .note = ""});
+        state->interfaces.push_back(each.describe());
     }
     return FastPath(std::move(state));
 }
 
 namespace {
 
-Error foreign_program(const Interface &interface, const Program &program) {
-    const std::string whose = program.name == "guideway"
-                                  ? "another Guideway instance's program"
-                                  : "somebody else's XDP program " + program.name;
-    return {interface.name + " already carries " + whose + " (id " +
-            std::to_string(program.id) + "): remove it first (ip link set dev " +
-            interface.name + " xdp off), or leave the interface out"};
-}
-
-// One interface on its way from what it carried before to this build's program.
-struct Change {
-    Interface interface;
-    std::optional<Occupant> before;  // ours
-    LoadedProgram program;
-    bool done = false;
-};
-
-Result<std::vector<Interface>> resolve(const std::vector<std::string> &names) {
+Result<std::vector<Interface>> resolve(const std::vector<std::string> &names)
+{
     std::vector<Interface> interfaces;
     std::set<std::string> seen;
     for (const auto &name : names) {
@@ -284,114 +236,66 @@ Result<std::vector<Interface>> resolve(const std::vector<std::string> &names) {
     return interfaces;
 }
 
-// Puts back what was there, in the opposite order. Failures are added to `error`.
-void roll_back(std::vector<Change> &changes, Error &error) {
-    for (auto &change : std::views::reverse(changes)) {
-        if (!change.done) {
-            continue;
-        }
-        auto current = occupant_of(change.interface);
-        if (!current || !*current) {
-            continue;  // the interface went away, and its program with it
-        }
-        auto undone = change.before
-                          ? put_alone(change.interface, change.before->program.fd.get(),
-                                      change.before->mode, *current)
-                          : remove_alone(change.interface, **current);
-        if (!undone) {
-            error.message += "; undoing: " + undone.error().message;
-        }
-    }
-}
-
 }  // namespace
 
-Result<void> FastPath::attach(const std::vector<std::string> &interfaces, Mode mode) {
+Result<void> FastPath::attach(const std::vector<std::string> &interfaces, Mode mode)
+{
     auto wanted = resolve(interfaces);
     if (!wanted) {
         return std::unexpected(std::move(wanted.error()));
     }
-    // After a detach the tables are no longer pinned, and a later daemon must find them.
-    std::error_code ignored;
-    if (!std::filesystem::exists(state_->region_pin(), ignored)) {
-        if (auto kept = pin_replacing(state_->region.fd.get(), state_->region_pin()); !kept) {
-            return kept;
-        }
+    if (auto pinned = state_->ensure_region_pinned(); !pinned) {
+        return pinned;
     }
     const uint32_t generation = state_->take_generation();
-    const auto pinned = state_->pinned_program_ids();
-
-    // Everything that can be refused is, before anything is changed.
-    std::vector<Change> changes;
-    for (const auto &interface : *wanted) {
-        auto occupant = occupant_of(interface);
-        if (!occupant) {
-            return std::unexpected(std::move(occupant.error()));
-        }
-        if (*occupant && !state_->is_ours((*occupant)->program, pinned)) {
-            return std::unexpected(foreign_program(interface, (*occupant)->program));
-        }
-        auto program =
-            LoadedProgram::open(state_->tables, state_->region.fd.get(), GW_GENERATION_ALONE);
-        if (!program) {
-            return std::unexpected(std::move(program.error()));
-        }
-        if (auto loaded = program->load(); !loaded) {
-            return std::unexpected(std::move(loaded.error()));
-        }
-        changes.push_back({interface, std::move(*occupant), std::move(*program)});
+    auto exchange = Exchange::prepare(
+        *wanted, state_->ownership(),
+        {.mode = mode,
+         .generation = generation,
+         .open = [this](uint32_t opened) { return state_->open_program(opened); },
+         .obstacle = [this]() -> const auto & { return state_->dispatcher_obstacle(); }});
+    if (!exchange) {
+        return std::unexpected(std::move(exchange.error()));
     }
-    for (auto &change : changes) {
-        if (auto put = put_alone(change.interface, change.program.fd(), mode, change.before);
-            !put) {
-            roll_back(changes, put.error());
-            return put;
-        }
-        change.done = true;
+    if (auto put = exchange->put(); !put) {
+        return put;
     }
 
+    // From here on the new programs act, and behind a dispatcher the old ones do not. A
+    // packet between the two meets the old one first: it cannot miss both.
     state_->tables.header().active_generation = generation;
 
-    std::vector<AttachedInterface> attached;
-    Result<void> outcome;
-    for (const auto &change : changes) {
-        auto occupant = occupant_of(change.interface);
-        attached.push_back({.name = change.interface.name,
-                            .ifindex = change.interface.ifindex,
-                            .mode = mode,
-                            .attachment = Attachment::kAlone,
-                            .program_id = occupant && *occupant ? (*occupant)->program.id : 0,
-                            .note = ""});
-        if (auto kept =
-                pin_replacing(change.program.fd(), state_->program_pin(change.interface.name));
-            !kept && outcome) {
-            outcome = std::move(kept);
+    // What fails now leaves remains, not a broken fast path: go on, and report the first.
+    state_->interfaces = exchange->attached();
+    auto outcome = exchange->settle();
+    std::set<uint32_t> kept;
+    for (size_t i = 0; i < state_->interfaces.size(); i++) {
+        const auto &interface = state_->interfaces[i];
+        kept.insert(interface.ifindex);
+        auto pinned =
+            pin_replacing(exchange->program_fd(i), state_->program_pin(interface.name));
+        if (!pinned && outcome) {
+            outcome = std::move(pinned);
         }
     }
-    state_->interfaces = std::move(attached);
-    if (auto held = state_->survey()) {
-        for (const auto &each : *held) {
-            if (std::ranges::find(interfaces, each.interface.name) == interfaces.end()) {
-                if (auto removed = remove_alone(each.interface, each.occupant);
-                    !removed && outcome) {
-                    outcome = std::move(removed);
-                }
-            }
-        }
+    auto cleared = state_->take_off_unlisted(kept);
+    if (!cleared && outcome) {
+        outcome = std::move(cleared);
     }
     state_->drop_pins_except(state_->interfaces);
     return outcome;
 }
 
-Result<std::vector<std::string>> FastPath::detach() {
-    auto held = state_->survey();
+Result<std::vector<std::string>> FastPath::detach()
+{
+    auto held = survey(state_->ownership());
     if (!held) {
         return std::unexpected(std::move(held.error()));
     }
     std::vector<std::string> names;
     for (const auto &each : *held) {
-        if (auto removed = remove_alone(each.interface, each.occupant); !removed) {
-            return std::unexpected(std::move(removed.error()));
+        if (auto off = take_off(each); !off) {
+            return std::unexpected(std::move(off.error()));
         }
         names.push_back(each.interface.name);
     }
@@ -402,19 +306,23 @@ Result<std::vector<std::string>> FastPath::detach() {
     return names;
 }
 
-const std::vector<AttachedInterface> &FastPath::interfaces() const {
+const std::vector<AttachedInterface> &FastPath::interfaces() const
+{
     return state_->interfaces;
 }
 
-Tables &FastPath::tables() {
+Tables &FastPath::tables()
+{
     return state_->tables;
 }
 
-bool FastPath::adopted() const {
+bool FastPath::adopted() const
+{
     return state_->adopted;
 }
 
-uint32_t FastPath::generation() const {
+uint32_t FastPath::generation() const
+{
     return state_->tables.header().active_generation;
 }
 

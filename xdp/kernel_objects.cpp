@@ -15,20 +15,24 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <sstream>
 
 namespace guideway::xdp {
 
-Descriptor::~Descriptor() {
+Descriptor::~Descriptor()
+{
     if (fd_ >= 0) {
         close(fd_);
     }
 }
 
-bool Program::uses_map(uint32_t map_id) const {
+bool Program::uses_map(uint32_t map_id) const
+{
     return std::ranges::find(map_ids, map_id) != map_ids.end();
 }
 
-Result<Program> program_of_descriptor(Descriptor fd) {
+Result<Program> program_of_descriptor(Descriptor fd)
+{
     std::array<uint32_t, 64> map_ids{};
     bpf_prog_info info{};
     info.nr_map_ids = map_ids.size();
@@ -42,7 +46,8 @@ Result<Program> program_of_descriptor(Descriptor fd) {
         std::move(fd), info.id, info.name, {map_ids.begin(), map_ids.begin() + maps}};
 }
 
-Result<Program> program_of_id(uint32_t id) {
+Result<Program> program_of_id(uint32_t id)
+{
     Descriptor fd(bpf_prog_get_fd_by_id(id));
     if (!fd.valid()) {
         return std::unexpected(Error::system("open BPF program", std::to_string(id)));
@@ -50,7 +55,8 @@ Result<Program> program_of_id(uint32_t id) {
     return program_of_descriptor(std::move(fd));
 }
 
-Result<Program> program_of_pin(const std::filesystem::path &pin) {
+Result<Program> program_of_pin(const std::filesystem::path &pin)
+{
     Descriptor fd(bpf_obj_get(pin.c_str()));
     if (!fd.valid()) {
         return std::unexpected(Error::system("open the pinned program", pin.native()));
@@ -58,7 +64,8 @@ Result<Program> program_of_pin(const std::filesystem::path &pin) {
     return program_of_descriptor(std::move(fd));
 }
 
-Result<void> pin_replacing(int fd, const std::filesystem::path &pin) {
+Result<void> pin_replacing(int fd, const std::filesystem::path &pin)
+{
     // BPF file systems refuse names with a dot, so the interim name has none.
     std::filesystem::path interim = pin;
     interim.replace_filename("pinning-" + pin.filename().native());
@@ -76,14 +83,16 @@ Result<void> pin_replacing(int fd, const std::filesystem::path &pin) {
 
 namespace {
 
-bool is_bpf_file_system(const std::filesystem::path &path) {
+bool is_bpf_file_system(const std::filesystem::path &path)
+{
     struct statfs facts{};
     return statfs(path.c_str(), &facts) == 0 &&
            static_cast<uint64_t>(facts.f_type) == BPF_FS_MAGIC;
 }
 
 // The nearest ancestor that exists decides; /sys/fs/bpf is mounted when it is not yet.
-Result<void> ensure_bpf_file_system(const std::filesystem::path &pin_directory) {
+Result<void> ensure_bpf_file_system(const std::filesystem::path &pin_directory)
+{
     static constexpr auto kMountPoint = "/sys/fs/bpf";
     std::filesystem::path existing = pin_directory;
     std::error_code ignored;
@@ -106,7 +115,8 @@ Result<void> ensure_bpf_file_system(const std::filesystem::path &pin_directory) 
 
 }  // namespace
 
-Result<Descriptor> lock_pin_directory(const std::filesystem::path &pin_directory) {
+Result<Descriptor> lock_pin_directory(const std::filesystem::path &pin_directory)
+{
     if (auto mounted = ensure_bpf_file_system(pin_directory); !mounted) {
         return std::unexpected(std::move(mounted.error()));
     }
@@ -140,31 +150,39 @@ Result<Descriptor> lock_pin_directory(const std::filesystem::path &pin_directory
 
 namespace {
 
-std::vector<std::string> &transcript_lines() {
+std::vector<std::string> &transcript_lines()
+{
     static thread_local std::vector<std::string> lines;
     return lines;
 }
 
-void transcript_add(const char *format, va_list arguments) {
-    std::array<char, 1024> text{};
+void transcript_add(const char *format, va_list arguments)
+{
+    va_list measured;
+    va_copy(measured, arguments);
+    const int bytes = std::vsnprintf(nullptr, 0, format, measured);
+    va_end(measured);
+    std::string text(static_cast<size_t>(std::max(bytes, 0)) + 1, '\0');
     std::vsnprintf(text.data(), text.size(), format, arguments);
-    std::string line(text.data());
-    while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) {
-        line.pop_back();
-    }
-    if (!line.empty()) {
-        transcript_lines().push_back(std::move(line));
+    // A verifier log comes as one message of many lines.
+    std::istringstream lines(text.c_str());
+    for (std::string line; std::getline(lines, line);) {
+        if (!line.empty()) {
+            transcript_lines().push_back(std::move(line));
+        }
     }
 }
 
-int add_from_libbpf(libbpf_print_level level, const char *format, va_list arguments) {
+int add_from_libbpf(libbpf_print_level level, const char *format, va_list arguments)
+{
     if (level == LIBBPF_WARN) {
         transcript_add(format, arguments);
     }
     return 0;
 }
 
-int add_from_libxdp(libxdp_print_level level, const char *format, va_list arguments) {
+int add_from_libxdp(libxdp_print_level level, const char *format, va_list arguments)
+{
     if (level == LIBXDP_WARN) {
         transcript_add(format, arguments);
     }
@@ -173,27 +191,51 @@ int add_from_libxdp(libxdp_print_level level, const char *format, va_list argume
 
 }  // namespace
 
-Transcript::Transcript() {
+Transcript::Transcript()
+{
     transcript_lines().clear();
     libbpf_set_print(add_from_libbpf);
     libxdp_set_print(add_from_libxdp);
 }
 
-Transcript::~Transcript() {
+Transcript::~Transcript()
+{
     transcript_lines().clear();
 }
 
-std::string Transcript::reason() const {
+std::string Transcript::reason() const
+{
     static constexpr std::string_view kKernel = "Kernel error message: ";
-    for (const auto &line : transcript_lines()) {
-        if (const auto at = line.find(kKernel); at != std::string::npos) {
-            return " (" + line.substr(at + kKernel.size()) + ")";
+    static constexpr std::string_view kLibrary = "libbpf: ";
+    std::string_view verifier;
+    bool in_log = false;
+    for (const std::string_view line : transcript_lines()) {
+        if (const auto at = line.find(kKernel); at != std::string_view::npos) {
+            return " (" + std::string(line.substr(at + kKernel.size())) + ")";
+        }
+        if (line.ends_with("-- BEGIN PROG LOAD LOG --")) {
+            in_log = true;
+        } else if (line.starts_with("-- END PROG LOAD LOG --")) {
+            in_log = false;
+        } else if (in_log && !line.starts_with("processed ")) {
+            verifier = line;  // the last one says what was wrong
         }
     }
-    return transcript_lines().empty() ? "" : " (" + transcript_lines().back() + ")";
+    if (!verifier.empty()) {
+        return " (the verifier: " + std::string(verifier) + ")";
+    }
+    if (transcript_lines().empty()) {
+        return "";
+    }
+    std::string_view first = transcript_lines().front();
+    if (first.starts_with(kLibrary)) {
+        first.remove_prefix(kLibrary.size());
+    }
+    return " (" + std::string(first) + ")";
 }
 
-const std::vector<std::string> &Transcript::lines() const {
+const std::vector<std::string> &Transcript::lines() const
+{
     return transcript_lines();
 }
 

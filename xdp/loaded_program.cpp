@@ -1,5 +1,6 @@
 #include "xdp/loaded_program.hpp"
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include <cerrno>
@@ -9,12 +10,14 @@
 
 namespace guideway::xdp {
 
-void LoadedProgram::Close::operator()(guideway_bpf *skeleton) const {
+void LoadedProgram::Close::operator()(guideway_bpf *skeleton) const
+{
     guideway_bpf::destroy(skeleton);
 }
 
 Result<LoadedProgram> LoadedProgram::open(const Tables &tables, int region_fd,
-                                          uint32_t generation) {
+                                          uint32_t generation)
+{
     const Transcript transcript;
     LoadedProgram program(guideway_bpf::open());
     if (!program.skeleton_) {
@@ -34,7 +37,8 @@ Result<LoadedProgram> LoadedProgram::open(const Tables &tables, int region_fd,
     return program;
 }
 
-Result<void> LoadedProgram::load() {
+Result<void> LoadedProgram::load()
+{
     const Transcript transcript;
     const int result = guideway_bpf::load(skeleton_.get());
     if (result != 0) {
@@ -45,11 +49,20 @@ Result<void> LoadedProgram::load() {
     return {};
 }
 
-int LoadedProgram::fd() const {
+int LoadedProgram::fd() const
+{
     return bpf_program__fd(skeleton_->progs.guideway);
 }
 
-bpf_object *LoadedProgram::object() const {
+uint32_t LoadedProgram::id() const
+{
+    bpf_prog_info info{};
+    uint32_t info_bytes = sizeof(info);
+    return bpf_obj_get_info_by_fd(fd(), &info, &info_bytes) == 0 ? info.id : 0;
+}
+
+bpf_object *LoadedProgram::object() const
+{
     return skeleton_->obj;
 }
 

@@ -22,6 +22,7 @@ class LoadedProgram {
     [[nodiscard]] Result<void> load();
 
     [[nodiscard]] int fd() const;
+    [[nodiscard]] uint32_t id() const;  // 0 before it is loaded
     [[nodiscard]] bpf_object *object() const;
 
   private:

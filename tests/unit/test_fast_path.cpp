@@ -114,6 +114,8 @@ TEST_F(FastPathTest, MakesTablesAndAttachesNatively)
     ASSERT_EQ(fast_path.interfaces().size(), 1U);
     const auto &attached = fast_path.interfaces()[0];
     EXPECT_EQ(attached.name, "gwt0");
+    EXPECT_EQ(attached.attachment == Attachment::kAlone, !attached.note.empty())
+        << "alone only for a reason: " << attached.note;
     EXPECT_EQ(attached.mode, Mode::kNative);
     EXPECT_EQ(attached.program_id, program_on("gwt0", XDP_FLAGS_DRV_MODE));
     EXPECT_NE(attached.program_id, 0U);

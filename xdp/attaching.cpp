@@ -1,0 +1,272 @@
+#include "xdp/attaching.hpp"
+
+#include <algorithm>
+#include <ranges>
+#include <utility>
+
+#include "xdp/dispatcher.hpp"
+
+namespace guideway::xdp {
+namespace {
+
+Error foreign_program(const Interface &interface, const Program &program)
+{
+    const std::string whose = program.name == "guideway"
+                                  ? "another Guideway instance's program"
+                                  : "somebody else's XDP program " + program.name;
+    return {interface.name + " already carries " + whose + " (id " +
+            std::to_string(program.id) +
+            "), which is not in a dispatcher: remove it first (ip " + "link set dev " +
+            interface.name + " xdp off), or leave the interface out"};
+}
+
+std::string names_of(const std::vector<Program> &programs)
+{
+    std::string names;
+    for (const auto &program : programs) {
+        names += (names.empty() ? "" : ", ") + program.name + " (id " +
+                 std::to_string(program.id) + ")";
+    }
+    return names;
+}
+
+struct Split {
+    std::vector<Program> ours;
+    std::vector<Program> theirs;
+};
+
+Result<Split> split_members(const Interface &interface, const Ownership &ownership)
+{
+    auto members = dispatcher_members(interface);
+    if (!members) {
+        return std::unexpected(std::move(members.error()));
+    }
+    Split split;
+    for (auto &member : *members) {
+        (ownership.covers(member) ? split.ours : split.theirs).push_back(std::move(member));
+    }
+    return split;
+}
+
+}  // namespace
+
+AttachedInterface Held::describe() const
+{
+    const bool alone = members.empty();
+    return {.name = interface.name,
+            .ifindex = interface.ifindex,
+            .mode = occupant.mode,
+            .attachment = alone ? Attachment::kAlone : Attachment::kDispatcher,
+            .program_id = alone ? occupant.program.id : members.back().id,
+            .note = alone ? "attached so by an earlier start" : ""};
+}
+
+Result<std::vector<Held>> survey(const Ownership &ownership)
+{
+    auto all = all_interfaces();
+    if (!all) {
+        return std::unexpected(std::move(all.error()));
+    }
+    std::vector<Held> held;
+    for (auto &interface : *all) {
+        auto occupant = occupant_of(interface);
+        if (!occupant) {
+            return std::unexpected(std::move(occupant.error()));
+        }
+        if (!*occupant) {
+            continue;
+        }
+        if (is_dispatcher((*occupant)->program)) {
+            auto members = split_members(interface, ownership);
+            if (!members) {
+                return std::unexpected(std::move(members.error()));
+            }
+            if (!members->ours.empty()) {
+                held.push_back(
+                    {std::move(interface), std::move(**occupant), std::move(members->ours)});
+            }
+        } else if (ownership.covers((*occupant)->program)) {
+            held.push_back({std::move(interface), std::move(**occupant), {}});
+        }
+    }
+    return held;
+}
+
+Result<void> take_off(const Held &held)
+{
+    if (held.members.empty()) {
+        return remove_alone(held.interface, held.occupant);
+    }
+    for (const auto &member : held.members) {
+        if (auto left = leave_dispatcher(held.interface, member.id); !left) {
+            return left;
+        }
+    }
+    return {};
+}
+
+Result<Exchange> Exchange::prepare(const std::vector<Interface> &interfaces,
+                                   const Ownership &ownership, Plan plan)
+{
+    Exchange exchange(std::move(plan));
+    for (const auto &interface : interfaces) {
+        if (auto planned = exchange.plan_change(interface, ownership); !planned) {
+            return std::unexpected(std::move(planned.error()));
+        }
+    }
+    return exchange;
+}
+
+Result<void> Exchange::plan_change(const Interface &interface, const Ownership &ownership)
+{
+    auto before = occupant_of(interface);
+    if (!before) {
+        return std::unexpected(std::move(before.error()));
+    }
+    const auto &obstacle = plan_.obstacle();
+    Attachment attachment = obstacle ? Attachment::kAlone : Attachment::kDispatcher;
+    std::string note = obstacle.value_or("");
+    std::vector<Program> old_members;
+
+    if (*before && is_dispatcher((*before)->program)) {
+        auto members = split_members(interface, ownership);
+        if (!members) {
+            return std::unexpected(std::move(members.error()));
+        }
+        if (obstacle) {
+            return fail(interface.name + " carries a dispatcher with " +
+                        names_of(members->theirs) +
+                        ", which our program cannot join: " + *obstacle);
+        }
+        if ((*before)->mode != plan_.mode && !members->theirs.empty()) {
+            return fail(interface.name + " carries a dispatcher in " +
+                        mode_name((*before)->mode) + " mode with " + names_of(members->theirs) +
+                        ": ask for " + mode_name((*before)->mode) +
+                        " mode, or remove those programs first");
+        }
+        old_members = std::move(members->ours);
+    } else if (*before) {
+        if (!ownership.covers((*before)->program)) {
+            return std::unexpected(foreign_program(interface, (*before)->program));
+        }
+        // Between taking it off and joining a dispatcher packets would go past us.
+        attachment = Attachment::kAlone;
+        if (!obstacle) {
+            note = "it was attached alone before, and changing that takes a detach";
+        }
+    }
+    auto program =
+        plan_.open(attachment == Attachment::kAlone ? GW_GENERATION_ALONE : plan_.generation);
+    if (!program) {
+        return std::unexpected(std::move(program.error()));
+    }
+    if (attachment == Attachment::kAlone) {
+        if (auto loaded = program->load(); !loaded) {
+            return loaded;
+        }
+    }
+    changes_.push_back({interface, attachment, std::move(note), std::move(*before),
+                        std::move(old_members), std::move(*program)});
+    return {};
+}
+
+Result<void> Exchange::put_one(Change &change) const
+{
+    if (change.attachment == Attachment::kAlone) {
+        return put_alone(change.interface, change.program.fd(), plan_.mode, change.before);
+    }
+    // A dispatcher is native or generic as a whole. Changing that needs a moment without.
+    const bool changes_mode = change.before && change.before->mode != plan_.mode;
+    if (changes_mode) {
+        for (const auto &member : change.old_members) {
+            if (auto left = leave_dispatcher(change.interface, member.id); !left) {
+                return left;
+            }
+        }
+    }
+    auto joined = join_dispatcher(change.interface, change.program, plan_.mode);
+    if (!joined && changes_mode) {
+        if (auto undone = undo_one(change); !undone) {
+            joined.error().message += "; undoing: " + undone.error().message;
+        }
+    }
+    return joined;
+}
+
+Result<void> Exchange::undo_one(Change &change) const
+{
+    auto current = occupant_of(change.interface);
+    if (!current) {
+        return std::unexpected(std::move(current.error()));
+    }
+    if (change.attachment == Attachment::kAlone) {
+        if (!*current) {
+            return {};  // the interface went away, and its program with it
+        }
+        return change.before ? put_alone(change.interface, change.before->program.fd.get(),
+                                         change.before->mode, *current)
+                             : remove_alone(change.interface, **current);
+    }
+    if (*current) {
+        if (auto left = leave_dispatcher(change.interface, change.program.id()); !left) {
+            return left;
+        }
+    }
+    if (change.before && change.before->mode != plan_.mode) {
+        for (const auto &member : change.old_members) {
+            if (auto back = rejoin_dispatcher(change.interface, member, change.before->mode);
+                !back) {
+                return back;
+            }
+        }
+    }
+    return {};
+}
+
+Result<void> Exchange::put()
+{
+    for (auto &change : changes_) {
+        auto put = put_one(change);
+        if (put) {
+            change.done = true;
+            continue;
+        }
+        for (auto &earlier : std::views::reverse(changes_)) {
+            if (earlier.done) {
+                if (auto undone = undo_one(earlier); !undone) {
+                    put.error().message += "; undoing: " + undone.error().message;
+                }
+            }
+        }
+        return put;
+    }
+    return {};
+}
+
+Result<void> Exchange::settle()
+{
+    for (const auto &change : changes_) {
+        for (const auto &member : change.old_members) {
+            if (auto left = leave_dispatcher(change.interface, member.id); !left) {
+                return left;
+            }
+        }
+    }
+    return {};
+}
+
+std::vector<AttachedInterface> Exchange::attached() const
+{
+    std::vector<AttachedInterface> attached;
+    for (const auto &change : changes_) {
+        attached.push_back({.name = change.interface.name,
+                            .ifindex = change.interface.ifindex,
+                            .mode = plan_.mode,
+                            .attachment = change.attachment,
+                            .program_id = change.program.id(),
+                            .note = change.note});
+    }
+    return attached;
+}
+
+}  // namespace guideway::xdp

@@ -1,0 +1,65 @@
+#include "xdp/region.hpp"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include <cerrno>
+#include <string>
+
+namespace guideway::xdp {
+namespace {
+
+Result<bpf_map_info> map_info(int fd)
+{
+    bpf_map_info info{};
+    uint32_t info_bytes = sizeof(info);
+    if (bpf_obj_get_info_by_fd(fd, &info, &info_bytes) != 0) {
+        return std::unexpected(Error::system("read about", "the tables' BPF map"));
+    }
+    return info;
+}
+
+}  // namespace
+
+Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin,
+                                            uint32_t total_bytes)
+{
+    Descriptor fd(bpf_obj_get(pin.c_str()));
+    if (!fd.valid()) {
+        if (errno == ENOENT) {
+            return std::nullopt;
+        }
+        return std::unexpected(Error::system("open the pinned tables", pin.native()));
+    }
+    auto info = map_info(fd.get());
+    if (!info) {
+        return std::unexpected(std::move(info.error()).within(pin.native()));
+    }
+    if (info->type != BPF_MAP_TYPE_ARRAY || (info->map_flags & BPF_F_MMAPABLE) == 0 ||
+        info->max_entries != 1 || info->value_size != total_bytes) {
+        return fail("the pinned tables " + pin.native() + " are of " +
+                    std::to_string(info->value_size) +
+                    " bytes, and the configured sizes need " + std::to_string(total_bytes) +
+                    ": start with the former sizes, or detach the instance first");
+    }
+    return Region{std::move(fd), info->id};
+}
+
+Result<Region> new_region(uint32_t total_bytes)
+{
+    const Transcript transcript;
+    LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+    Descriptor fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "gw_region", sizeof(uint32_t), total_bytes,
+                                 1, &options));
+    if (!fd.valid()) {
+        return std::unexpected(Error::system(
+            "make the tables,", "a BPF array of " + std::to_string(total_bytes) + " bytes"));
+    }
+    auto info = map_info(fd.get());
+    if (!info) {
+        return std::unexpected(std::move(info.error()));
+    }
+    return Region{std::move(fd), info->id};
+}
+
+}  // namespace guideway::xdp
