@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "control/config/schema.hpp"
@@ -40,26 +41,33 @@ bool is_unread(const std::set<std::string> &unread, const std::string &path)
            ((*inside)[path.size()] == '.' || (*inside)[path.size()] == '[');
 }
 
-// The place of `path`, or of the nearest value around it that is in the text.
-Position place(const std::map<std::string, Position> &positions, std::string path)
+// The place of `path`, or of the nearest value around it that is in the text, short of the
+// whole text.
+std::optional<Position> nearest(const std::map<std::string, Position> &positions,
+                                std::string path)
 {
-    for (;;) {
+    while (!path.empty()) {
         if (const auto found = positions.find(path); found != positions.end()) {
             return found->second;
         }
         const size_t cut = path.find_last_of(".[");
         path.resize(cut == std::string::npos ? 0 : cut);
-        if (path.empty()) {
-            const auto root = positions.find("");
-            return root == positions.end() ? Position{} : root->second;
-        }
     }
+    return std::nullopt;
+}
+
+Position place(const std::map<std::string, Position> &positions, const std::string &path)
+{
+    const auto root = positions.find("");
+    return nearest(positions, path)
+        .value_or(root == positions.end() ? Position{} : root->second);
 }
 
 void add_violations(const Reading &reading, std::vector<Problem> &problems)
 {
     for (model::Violation &violation : model::validate(reading.desired)) {
         if (is_unread(reading.unread, violation.path) ||
+            (!violation.related.empty() && is_unread(reading.unread, violation.related)) ||
             (violation.path.ends_with(".pool") && reading.unread.contains("pools"))) {
             continue;
         }

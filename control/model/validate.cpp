@@ -98,7 +98,8 @@ void Validator::check_usable(const std::string &path, std::string_view what,
     const AddressKind kind = address.kind();
     if (kind != AddressKind::kUnicast) {
         report(path,
-               std::string(what) + " " + address.to_string() + " is a " +
+               std::string(what) + " " + address.to_string() +
+                   (kind == AddressKind::kUnspecified ? " is an " : " is a ") +
                    std::string(to_string(kind)) + " address",
                kind == AddressKind::kLinkLocal
                    ? "give an address that can be routed; a link-local one means nothing "
@@ -299,7 +300,7 @@ void Validator::check_service(const Service &service, const std::string &path)
         if (*source && (*source)->contains(service.address)) {
             report(path + ".listen",
                    "service address " + service.address.to_string() +
-                       " is a source of tunnelled packets (" + key + ")",
+                       " is a source of tunnelled packets",
                    "use an address of the host for the tunnel and another for the service",
                    key);
         }
@@ -350,11 +351,12 @@ void Validator::check_backend_of_used_pool(const Backend &backend, const std::st
                "backend address " + backend.address.to_string() + " needs " + key +
                    ", which is not given",
                "give " + key + ": an " + (is_ipv6 ? "IPv6" : "IPv4") +
-                   " address of this host that the backends accept tunnelled packets from");
+                   " address of this host that the backends accept tunnelled packets from",
+               key);
     } else if (source->contains(backend.address)) {
         report(path,
                "backend address " + backend.address.to_string() +
-                   " is a source of tunnelled packets (" + key + ")",
+                   " is a source of tunnelled packets",
                "the backend would take such packets for its own and drop them; keep them apart",
                key);
     }
