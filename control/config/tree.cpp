@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <exception>
-#include <set>
+#include <map>
 #include <spanstream>
 #include <utility>
 
@@ -17,11 +17,47 @@ namespace guideway::config {
 
 namespace {
 
-Position position_of(const YAML::Mark &mark)
-{
-    return mark.is_null() ? Position{}
-                          : Position{.line = mark.line + 1, .column = mark.column + 1};
-}
+// The parser counts columns in bytes, people in characters.
+class Places {
+  public:
+    explicit Places(std::string_view text) : rest_(text)
+    {
+        if (rest_.starts_with("\xef\xbb\xbf")) {
+            rest_.remove_prefix(3);  // a byte order mark has no place
+        }
+    }
+
+    // Marks come nearly in the order of the text, which is read on from the last one.
+    [[nodiscard]] Position of(const YAML::Mark &mark)
+    {
+        if (mark.is_null()) {
+            return {};
+        }
+        while (line_ < mark.line && !rest_.empty()) {
+            const size_t end = rest_.find('\n');
+            rest_.remove_prefix(end == std::string_view::npos ? rest_.size() : end + 1);
+            line_++;
+            bytes_ = characters_ = 0;
+        }
+        if (line_ != mark.line) {
+            return {.line = mark.line + 1, .column = mark.column + 1};
+        }
+        if (bytes_ > mark.column) {
+            bytes_ = characters_ = 0;
+        }
+        const auto end = std::min(static_cast<size_t>(mark.column), rest_.size());
+        for (; static_cast<size_t>(bytes_) < end; bytes_++) {
+            characters_ += (static_cast<uint8_t>(rest_[bytes_]) & 0xc0) == 0x80 ? 0 : 1;
+        }
+        return {.line = mark.line + 1, .column = characters_ + 1};
+    }
+
+  private:
+    std::string_view rest_;  // from the start of line_
+    int line_ = 0;
+    int bytes_ = 0;  // of the line that have been counted, and
+    int characters_ = 0;
+};
 
 // Ends the reading of a text that is not worth reading further. Never leaves this file.
 struct Stop : std::exception {};
@@ -29,27 +65,30 @@ struct Stop : std::exception {};
 // Builds the tree from the parser's events. A map is filled by alternating keys and values.
 class Builder : public YAML::EventHandler {
   public:
-    explicit Builder(std::vector<Problem> &problems) : problems_(problems) {}
+    Builder(Places &places, std::vector<Problem> &problems)
+        : places_(places), problems_(problems)
+    {
+    }
 
     Node root;
 
     void OnDocumentStart(const YAML::Mark &mark) override
     {
         if (++documents_ > 1) {
-            stop(position_of(mark), "a second document begins here",
+            stop(places_.of(mark), "a second document begins here",
                  "a configuration is one document; remove what follows");
         }
     }
     void OnDocumentEnd() override {}
     void OnNull(const YAML::Mark &mark, YAML::anchor_t anchor) override
     {
-        Node node{.position = position_of(mark)};
+        Node node{.position = places_.of(mark)};
         check_plain(node, "?", anchor);
         add(std::move(node));
     }
     void OnAlias(const YAML::Mark &mark, YAML::anchor_t /*anchor*/) override
     {
-        Node node{.kind = Node::Kind::kRefused, .position = position_of(mark)};
+        Node node{.kind = Node::Kind::kRefused, .position = places_.of(mark)};
         report(node.position, "aliases (*name) are not used in configurations",
                "write the value out");
         add(std::move(node));
@@ -58,7 +97,7 @@ class Builder : public YAML::EventHandler {
                   const std::string &value) override
     {
         Node node{.kind = Node::Kind::kScalar,
-                  .position = position_of(mark),
+                  .position = places_.of(mark),
                   .is_quoted = tag == "!",
                   .text = value};
         check_plain(node, tag, anchor);
@@ -84,7 +123,7 @@ class Builder : public YAML::EventHandler {
         bool has_key = false;      // of a map: the next node is the value of `key`
         bool drops_value = false;  // the key was refused; so the value is not kept
         Node::Key key;
-        std::set<std::string, std::less<>> seen;
+        std::map<std::string, int, std::less<>> seen;  // keys, with their lines
     };
 
     void report(Position position, std::string message, std::string hint)
@@ -120,7 +159,7 @@ class Builder : public YAML::EventHandler {
     {
         Open opened;
         opened.node.kind = kind;
-        opened.node.position = position_of(mark);
+        opened.node.position = places_.of(mark);
         check_plain(opened.node, tag == "!" ? "" : tag, anchor);
         if (open_.size() >= kDepthMax) {
             stop(opened.node.position,
@@ -176,19 +215,17 @@ class Builder : public YAML::EventHandler {
             report(node.position, "a key that is not a word", "keys are plain words");
             return;
         }
-        const auto first = map.seen.insert(node.text);
-        if (!first.second) {
-            const auto key = std::ranges::find(map.node.keys, node.text, &Node::Key::text);
+        const auto [first, is_new] = map.seen.try_emplace(node.text, node.position.line);
+        if (!is_new) {
             report(node.position, "key " + model::quoted(node.text) + " is given twice",
-                   key == map.node.keys.end() ? std::string("keep one")
-                                              : "keep one; the first is on line " +
-                                                    std::to_string(key->position.line));
+                   "keep one; the first is on line " + std::to_string(first->second));
             return;
         }
         map.drops_value = false;
         map.key = {.text = std::move(node.text), .position = node.position};
     }
 
+    Places &places_;
     std::vector<Problem> &problems_;
     std::vector<Open> open_;
     size_t values_ = 0;
@@ -219,48 +256,93 @@ size_t character_bytes(std::string_view text)
     return wrong_second ? 0 : length;
 }
 
-// Bytes that are not text. Not only for tidiness: the parser takes a byte of value 4 for
-// the end of its input and would silently ignore what follows.
-bool check_text(std::string_view text, std::vector<Problem> &problems)
-{
-    Position position{.line = 1, .column = 1};
-    const auto refuse = [&](std::string message, std::string hint) {
-        problems.push_back({{}, position, std::move(message), std::move(hint)});
-        return false;
-    };
-    if (text.size() > kTextBytesMax) {
-        position = {};
-        return refuse("the text has " + std::to_string(text.size()) + " bytes",
-                      "at most " + std::to_string(kTextBytesMax) + " (4 MiB)");
+// What can be said of a text before it is parsed, character by character.
+class TextCheck {
+  public:
+    explicit TextCheck(std::vector<Problem> &problems) : problems_(problems) {}
+
+    bool run(std::string_view text)
+    {
+        if (text.size() > kTextBytesMax) {
+            position_ = {};
+            return refuse("the text has " + std::to_string(text.size()) + " bytes",
+                          "at most " + std::to_string(kTextBytesMax) + " (4 MiB)");
+        }
+        for (size_t at = 0; at < text.size();) {
+            const size_t length = character_bytes(text.substr(at));
+            if (!check_character(text.substr(at, length)) || !check_bracket(text[at])) {
+                return false;
+            }
+            at += length;
+            position_.column++;
+            if (text[at - 1] == '\n') {
+                position_ = {.line = position_.line + 1, .column = 1};
+            }
+        }
+        return true;
     }
-    for (size_t at = 0; at < text.size();) {
-        const auto byte = static_cast<uint8_t>(text[at]);
-        const size_t length = character_bytes(text.substr(at));
-        if (length == 0) {
+
+  private:
+    bool refuse(std::string message, std::string hint)
+    {
+        problems_.push_back({{}, position_, std::move(message), std::move(hint)});
+        return false;
+    }
+
+    // Not only for tidiness: the parser takes a byte of value 4 for the end of its input
+    // and would silently ignore what follows.
+    bool check_character(std::string_view character)
+    {
+        if (character.empty()) {
             return refuse("a byte that is not UTF-8", "save the file as UTF-8");
         }
-        if ((byte < ' ' && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f) {
-            return refuse("a control character, " + model::quoted(text.substr(at, 1)),
+        const auto byte = static_cast<uint8_t>(character.front());
+        const bool is_c1 = byte == 0xc2 && static_cast<uint8_t>(character[1]) < 0xa0;
+        if ((byte < ' ' && byte != '\t' && byte != '\n' && byte != '\r') || byte == 0x7f ||
+            is_c1) {
+            return refuse("a control character, " + model::quoted(character),
                           "remove it; only tabs and ends of lines may stand in the text");
         }
-        at += length;
-        position.column++;
-        if (byte == '\n') {
-            position = {.line = position.line + 1, .column = 1};
-        }
+        return true;
     }
-    return true;
-}
+
+    // The parser reads ahead to where an outermost bracket is closed, at over a hundred
+    // bytes of memory a token. Brackets in quotes and comments count too: what is refused
+    // for them would be no configuration either.
+    bool check_bracket(char c)
+    {
+        const bool opens = c == '[' || c == '{';
+        const bool closes = c == ']' || c == '}';
+        open_ += opens ? 1 : closes && open_ > 0 ? -1 : 0;
+        indicators_ += opens || closes || c == ',' ? 1 : 0;
+        if (open_ > kOpenBracketsMax) {
+            return refuse("more than " + std::to_string(kOpenBracketsMax) + " open brackets",
+                          "close each '[' and '{'");
+        }
+        if (indicators_ > 2 * kValuesMax) {
+            return refuse(
+                "more than " + std::to_string(2 * kValuesMax) + " brackets and commas",
+                "no configuration that fits into the tables is that large");
+        }
+        return true;
+    }
+
+    std::vector<Problem> &problems_;
+    Position position_{.line = 1, .column = 1};
+    int open_ = 0;
+    size_t indicators_ = 0;
+};
 
 }  // namespace
 
 Tree read_tree(std::string_view text)
 {
     Tree tree;
-    if (!check_text(text, tree.problems)) {
+    if (!TextCheck(tree.problems).run(text)) {
         return tree;
     }
-    Builder builder(tree.problems);
+    Places places(text);
+    Builder builder(places, tree.problems);
     try {
         std::ispanstream stream(std::span<const char>(text.data(), text.size()));
         YAML::Parser parser(stream);
@@ -271,7 +353,7 @@ Tree read_tree(std::string_view text)
         // The problem has been reported.
     } catch (const YAML::Exception &error) {
         tree.problems.push_back({{},
-                                 position_of(error.mark),
+                                 places.of(error.mark),
                                  "not valid YAML: " + error.msg,
                                  "mind indentation, brackets, quotes and the space after ':'"});
     } catch (const std::exception &error) {

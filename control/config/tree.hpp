@@ -12,8 +12,9 @@
 namespace guideway::config {
 
 inline constexpr size_t kTextBytesMax = 4u << 20;
-inline constexpr int kDepthMax = 16;          // levels of nesting; the schema has six
-inline constexpr size_t kValuesMax = 262144;  // more than tables of the largest size need
+inline constexpr int kDepthMax = 16;           // levels of nesting; the schema has six
+inline constexpr int kOpenBracketsMax = 1000;  // before it is known what they mean
+inline constexpr size_t kValuesMax = 262144;   // more than tables of the largest size need
 
 struct Node {
     enum class Kind {

@@ -478,14 +478,19 @@ std::string quoted(std::string_view text)
     while (end < text.size() && end > 0 && (static_cast<uint8_t>(text[end]) & 0xc0) == 0x80) {
         end--;  // not in the middle of a UTF-8 character
     }
-    for (const char c : text.substr(0, end)) {
-        const auto byte = static_cast<uint8_t>(c);
-        if (byte < ' ' || byte == 0x7f) {
+    const auto is_c1 = [&](size_t lead) {
+        // U+0080 to U+009F, which terminals obey too, are c2 and one more byte.
+        return static_cast<uint8_t>(text[lead]) == 0xc2 && lead + 1 < end &&
+               static_cast<uint8_t>(text[lead + 1]) < 0xa0;
+    };
+    for (size_t i = 0; i < end; i++) {
+        const auto byte = static_cast<uint8_t>(text[i]);
+        if (byte < ' ' || byte == 0x7f || is_c1(i) || (i > 0 && is_c1(i - 1))) {
             out += "\\x";
             out += kDigits[byte >> 4];
             out += kDigits[byte & 15];
         } else {
-            out += c;
+            out += text[i];
         }
     }
     return out + (end < text.size() ? "…'" : "'");
