@@ -31,7 +31,8 @@ class Resolver {
                                                                  std::function<void()> changed);
     virtual ~Resolver() = default;
 
-    // The addresses to keep resolved from now on; the rest is forgotten.
+    // The addresses to keep resolved from now on; the rest is forgotten. Look up afterwards:
+    // `changed` is not called for what this call itself found.
     virtual void watch(const std::set<model::IpAddress> &addresses) = 0;
 
     // The next hop, or why there is none now ("no route to 10.2.0.2", "10.1.0.1 on eth0
