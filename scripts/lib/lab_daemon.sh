@@ -21,7 +21,8 @@ print_configuration() {
     cat <<CONFIGURATION
 instance: $host
 interfaces: [eth0]
-tunnel_source: [10.1.$edge.2, "2001:db8:1:$edge::2"]
+tunnel_source: 10.1.$edge.2
+tunnel_source6: "2001:db8:1:$edge::2"
 
 services:
   - {name: web, listen: "tcp://203.0.113.10:80", forwarding: ipip, pool: gateways}

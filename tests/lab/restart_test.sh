@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# The daemon comes and goes; packets do not care.
+
+# Small requests all the time, for that many seconds, both families.
+traffic_begins() {
+    load_begins "$WEB:80" "[$WEB6]:80" --connections 0 --duration "$1" --concurrency 4 \
+        --pause-ms 5 --timeout-ms 3000
+}
+
+test_sigterm_leaves_the_fast_path_forwarding() {
+    traffic_begins 4
+    lab daemon stop edge1
+    load_ends
+    load_without_failure "$WEB:80" "[$WEB6]:80" --connections 200
+    lab daemon start edge1
+    expect_equal true "$(guideway status --json | jq .tables.adopted)" "tables were adopted"
+}
+
+test_kill_and_restart_under_traffic() {
+    local before i
+    before=$(guideway counters --json | jq '[.services[].packets] | add')
+    traffic_begins 9
+    for i in 1 2 3; do
+        lab daemon kill edge1
+        sleep 0.5
+        lab daemon start edge1
+    done
+    load_ends
+    eventually 10 all_backends_forward
+    expect_at_least "$before" "$(guideway counters --json | jq '[.services[].packets] | add')" \
+        "packets counted, over all restarts"
+}
+
+test_an_empty_restart_changes_no_ring() {
+    local before
+    before=$(guideway service list --json | jq -c '[.services[] | {name, backends}]')
+    lab daemon kill edge1
+    lab daemon start edge1
+    expect_equal "$before" "$(guideway service list --json |
+        jq -c '[.services[] | {name, backends}]')" "what the rings promise"
+}
+
+# One long download, across a crash.
+test_a_download_survives_a_crash() {
+    fetch --limit-rate 15M --output "$SCRATCH/big" "http://$WEB/big" &
+    local download=$!
+    sleep 0.5
+    lab daemon kill edge1
+    sleep 0.5
+    lab daemon start edge1
+    wait "$download" || fail "the download broke"
+    cmp "$SCRATCH/big" "$(lab_directory)/www/big"
+}
+
+other_daemon() {
+    on edge1 timeout 10 "$ROOT/build/control/guidewayd" "$@"
+}
+
+test_a_second_daemon_for_the_instance_is_refused() {
+    local run
+    run=$(lab_directory)/edge1
+    refused other_daemon --instance edge1 --state-dir "$run/state" --run-dir "$run/run" \
+        --bpffs "/sys/fs/bpf/guideway-lab-$LAB/edge1"
+    expect_match 'edge1' "$SAID" "the refusal"
+    # Nor from a container that does not see the first one's socket.
+    refused other_daemon --instance edge1 --state-dir "$SCRATCH/state" --run-dir "$SCRATCH/run" \
+        --bpffs "/sys/fs/bpf/guideway-lab-$LAB/edge1"
+    load_without_failure "$WEB:80" --connections 100
+}
+
+test_a_second_daemon_for_the_interface_is_refused() {
+    base_configuration | sed 's/^instance: .*/instance: other/' >"$SCRATCH/other.yaml"
+    refused other_daemon --instance other --config "$SCRATCH/other.yaml" \
+        --state-dir "$SCRATCH/state" --run-dir "$SCRATCH/run" \
+        --bpffs "/sys/fs/bpf/guideway-lab-$LAB/other"
+    expect_match 'eth0' "$SAID" "the refusal"
+    load_without_failure "$WEB:80" --connections 100
+}
+
+test_detach_removes_program_and_pins() {
+    local pins=/sys/fs/bpf/guideway-lab-$LAB/edge1
+    guideway detach
+    eventually 5 refuses_service
+    [[ $(on edge1 ip link show dev eth0) != *prog/xdp* ]] || fail "eth0 still has a program"
+    expect_equal "" "$(find "$pins" -type f 2>/dev/null)" "pinned objects"
+    # The daemon has ended with it, and can be started again.
+    lab daemon stop edge1
+    lab daemon start edge1
+    eventually 10 all_backends_forward
+    load_without_failure "$WEB:80" --connections 100
+}
+
+refuses_service() {
+    ! fetch --max-time 1 "http://$WEB/"
+}
