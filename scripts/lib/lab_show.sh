@@ -82,6 +82,8 @@ how_to_play() {
   scripts/lab exec$options client curl -g -i 'http://[2001:db8:113::10]/pages/1000.txt'
   scripts/lab daemon$options start edge1        the load balancer, with a configuration of the lab's
   scripts/lab guideway$options edge1 status     the CLI, to that daemon
+  scripts/lab guideway$options edge1 backend weight gateways/gw1 20
+  scripts/lab guideway$options edge1 counters
   scripts/lab exec$options gw1 tcpdump -ni eth0
   scripts/lab tags$options edge1 vlan           tag the edge's link (plain, vlan, qinq)
   scripts/lab path-mtu$options 1400             narrow the client's path
