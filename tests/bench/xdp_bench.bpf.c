@@ -10,8 +10,8 @@
 #include "dataplane/core/process.h"
 
 #define SOURCE_MAC_LOW 0xaa000002u
-#define PAYLOAD_BYTES_IPV4 40   // of the IPv4 packet
-#define PAYLOAD_BYTES_IPV6 20   // behind the IPv6 header
+#define PAYLOAD_BYTES_IPV4 40  // of the IPv4 packet
+#define PAYLOAD_BYTES_IPV6 20  // behind the IPv6 header
 #define FRAME_BYTES_IPV4 60
 #define FRAME_BYTES_IPV6 74
 
@@ -27,7 +27,7 @@ struct {
 // Addresses and ports, in memory order; the measuring process configures the same.
 #define SERVICE_IPV4 BE32(203, 0, 113, 10)
 #define OTHER_IPV4 BE32(203, 0, 113, 11)
-#define SERVICE_IPV6_HIGH 0x00000000b80d0120ull         // 2001:db8::
+#define SERVICE_IPV6_HIGH 0x00000000b80d0120ull          // 2001:db8::
 #define SERVICE_IPV6_LOW(last) ((uint64_t)(last) << 56)  // ::last
 
 GW_INLINE uint32_t next_flow(void)
@@ -129,42 +129,42 @@ GW_INLINE int process(struct xdp_md *context)
 }
 
 // A pair: `harness_NAME` writes the packet, `path_NAME` also processes it.
-#define BENCH_IPV4(name, protocol, destination, port)              \
-    SEC("xdp.frags") int harness_##name(struct xdp_md *context)    \
-    {                                                              \
-        uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV4);    \
-        if (!data) {                                               \
-            return XDP_ABORTED;                                    \
-        }                                                          \
-        write_ipv4(data, protocol, destination, port);             \
-        return XDP_TX;                                             \
-    }                                                              \
-    SEC("xdp.frags") int path_##name(struct xdp_md *context)       \
-    {                                                              \
-        uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV4);    \
-        if (!data) {                                               \
-            return XDP_ABORTED;                                    \
-        }                                                          \
-        write_ipv4(data, protocol, destination, port);             \
-        return process(context);                                   \
+#define BENCH_IPV4(name, protocol, destination, port)           \
+    SEC("xdp.frags") int harness_##name(struct xdp_md *context) \
+    {                                                           \
+        uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV4); \
+        if (!data) {                                            \
+            return XDP_ABORTED;                                 \
+        }                                                       \
+        write_ipv4(data, protocol, destination, port);          \
+        return XDP_TX;                                          \
+    }                                                           \
+    SEC("xdp.frags") int path_##name(struct xdp_md *context)    \
+    {                                                           \
+        uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV4); \
+        if (!data) {                                            \
+            return XDP_ABORTED;                                 \
+        }                                                       \
+        write_ipv4(data, protocol, destination, port);          \
+        return process(context);                                \
     }
 
-#define BENCH_IPV6(name, last)                                       \
-    SEC("xdp.frags") int harness_##name(struct xdp_md *context)      \
-    {                                                                \
-        uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV6);      \
-        if (!data || !write_ipv6(data, context, last)) {             \
-            return XDP_ABORTED;                                      \
-        }                                                            \
-        return XDP_TX;                                               \
-    }                                                                \
-    SEC("xdp.frags") int path_##name(struct xdp_md *context)         \
-    {                                                                \
-        uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV6);      \
-        if (!data || !write_ipv6(data, context, last)) {             \
-            return XDP_ABORTED;                                      \
-        }                                                            \
-        return process(context);                                     \
+#define BENCH_IPV6(name, last)                                  \
+    SEC("xdp.frags") int harness_##name(struct xdp_md *context) \
+    {                                                           \
+        uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV6); \
+        if (!data || !write_ipv6(data, context, last)) {        \
+            return XDP_ABORTED;                                 \
+        }                                                       \
+        return XDP_TX;                                          \
+    }                                                           \
+    SEC("xdp.frags") int path_##name(struct xdp_md *context)    \
+    {                                                           \
+        uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV6); \
+        if (!data || !write_ipv6(data, context, last)) {        \
+            return XDP_ABORTED;                                 \
+        }                                                       \
+        return process(context);                                \
     }
 
 BENCH_IPV4(tcp_v4, GW_PROTO_TCP, SERVICE_IPV4, 443)

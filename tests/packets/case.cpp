@@ -14,7 +14,8 @@ struct Statement {
     std::string text;
 };
 
-std::vector<Statement> statements(std::istream &stream) {
+std::vector<Statement> statements(std::istream &stream)
+{
     std::vector<Statement> list;
     std::string line;
     for (int number = 1; std::getline(stream, line); number++) {
@@ -33,7 +34,8 @@ std::vector<Statement> statements(std::istream &stream) {
     return list;
 }
 
-void parse_verdict(Words &words, Step &step) {
+void parse_verdict(Words &words, Step &step)
+{
     if (words.accept("pass")) {
         step.verdict = Verdict::kPass;
     } else if (words.accept("drop")) {
@@ -61,7 +63,8 @@ void parse_verdict(Words &words, Step &step) {
     }
 }
 
-ExpectedCounter parse_counter(Words &words) {
+ExpectedCounter parse_counter(Words &words)
+{
     ExpectedCounter counter;
     counter.name = words.next("a counter");
     if (counter.name == "service" || counter.name == "backend") {
@@ -74,7 +77,8 @@ ExpectedCounter parse_counter(Words &words) {
     return counter;
 }
 
-void parse_sweep(Words &words, Step &step) {
+void parse_sweep(Words &words, Step &step)
+{
     words.expect("n");
     words.expect("=");
     step.first = words.number("the first value", UINT32_MAX);
@@ -86,7 +90,8 @@ class Reader {
   public:
     explicit Reader(Case &target) : case_(target) {}
 
-    void statement(const Statement &statement) {
+    void statement(const Statement &statement)
+    {
         Words words(statement.text);
         const std::string keyword = words.next("a statement");
         if (keyword == "packet") {
@@ -104,7 +109,8 @@ class Reader {
     std::optional<std::string> error;
 
   private:
-    bool configuration(const std::string &keyword, Words &words) {
+    bool configuration(const std::string &keyword, Words &words)
+    {
         auto &world = case_.world;
         if (keyword == "backend") {
             world.backends.push_back(parse_backend(words));
@@ -124,7 +130,8 @@ class Reader {
         return true;
     }
 
-    bool packet(const std::string &keyword, Words &words, Step &step) {
+    bool packet(const std::string &keyword, Words &words, Step &step)
+    {
         if (keyword == "in") {
             step.in = words.rest();
         } else if (keyword == "out") {
@@ -155,7 +162,8 @@ class Reader {
 };
 
 // What can be said of a case only once it is complete.
-std::optional<std::string> check_step(const Step &step) {
+std::optional<std::string> check_step(const Step &step)
+{
     if (step.in.empty() || step.reason.empty()) {
         return "packet '" + step.name + "' needs both 'in' and 'verdict'";
     }
@@ -168,7 +176,8 @@ std::optional<std::string> check_step(const Step &step) {
 
 }  // namespace
 
-Result<Case> read_case(const std::filesystem::path &file) {
+Result<Case> read_case(const std::filesystem::path &file)
+{
     std::ifstream stream(file);
     if (!stream) {
         return std::unexpected(Error::system("read", file.string()));
@@ -194,7 +203,8 @@ Result<Case> read_case(const std::filesystem::path &file) {
     return result;
 }
 
-std::string substitute(const std::string &text, uint64_t n) {
+std::string substitute(const std::string &text, uint64_t n)
+{
     std::string result = text;
     for (size_t at = 0; (at = result.find("$n", at)) != std::string::npos;) {
         result.replace(at, 2, std::to_string(n));

@@ -50,7 +50,8 @@ class Dissector {
   public:
     explicit Dissector(const Bytes &frame) : frame_(frame) {}
 
-    std::vector<Field> dissect() {
+    std::vector<Field> dissect()
+    {
         if (take("ethernet", kEthernet)) {
             link(get16(at_ - 2), 0);
         }
@@ -61,11 +62,13 @@ class Dissector {
     }
 
   private:
-    [[nodiscard]] uint16_t get16(size_t at) const {
+    [[nodiscard]] uint16_t get16(size_t at) const
+    {
         return static_cast<uint16_t>(frame_[at] << 8 | frame_[at + 1]);
     }
 
-    void field(const std::string &name, size_t bytes) {
+    void field(const std::string &name, size_t bytes)
+    {
         std::string value;
         std::array<char, INET6_ADDRSTRLEN> text{};
         const bool is_address = (bytes == 4 || bytes == 16) &&
@@ -85,7 +88,8 @@ class Dissector {
     }
 
     // Takes a header of this shape if the frame still holds one.
-    bool take(const std::string &kind, std::span<const Shape> shape) {
+    bool take(const std::string &kind, std::span<const Shape> shape)
+    {
         size_t bytes = 0;
         for (const auto &part : shape) {
             bytes += part.bytes;
@@ -100,7 +104,8 @@ class Dissector {
         return true;
     }
 
-    void link(uint16_t type, int tags) {
+    void link(uint16_t type, int tags)
+    {
         if ((type == 0x8100 || type == 0x88a8) && tags < 2) {
             if (take("vlan", kVlan)) {
                 link(get16(at_ - 2), tags + 1);
@@ -112,7 +117,8 @@ class Dissector {
         }
     }
 
-    void network(uint8_t protocol) {
+    void network(uint8_t protocol)
+    {
         const size_t begin = at_;
         if (protocol == 4 && take("ipv4", kIpv4)) {
             const size_t header_bytes = (frame_[begin] & 15) * 4UL;
@@ -146,11 +152,13 @@ class Dissector {
 
 }  // namespace
 
-std::vector<Field> dissect(const Bytes &frame) {
+std::vector<Field> dissect(const Bytes &frame)
+{
     return Dissector(frame).dissect();
 }
 
-std::string describe_difference(const Bytes &expected, const Bytes &actual) {
+std::string describe_difference(const Bytes &expected, const Bytes &actual)
+{
     if (expected.empty() != actual.empty()) {
         return expected.empty() ? "    expected no frame, got one\n"
                                 : "    expected a frame, got none\n";

@@ -11,7 +11,8 @@ using namespace guideway;
 using namespace guideway::packets;
 
 // True when every packet of the file met its expectation.
-bool run_file(const char *file, Engine &engine) {
+bool run_file(const char *file, Engine &engine)
+{
     const auto packet_case = read_case(file);
     if (!packet_case) {
         std::cerr << packet_case.error().message << "\n";
@@ -29,7 +30,8 @@ bool run_file(const char *file, Engine &engine) {
 
 }  // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     std::span<char *> files(argv + 1, static_cast<size_t>(argc - 1));
     std::string_view engine_name = "native";
     if (files.size() >= 2 && std::string_view(files[0]) == "--engine") {

@@ -18,7 +18,8 @@ class NativeEngine : public Engine {
     [[nodiscard]] Tables &tables() override { return tables_; }
     [[nodiscard]] size_t frame_bytes_min() const override { return 0; }
 
-    [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override {
+    [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override
+    {
         const size_t size = headroom_bytes + frame.size();
         const auto buffer = std::make_unique_for_overwrite<uint8_t[]>(size);
         std::fill_n(buffer.get(), headroom_bytes, 0xee);
@@ -60,7 +61,8 @@ class NativeEngine : public Engine {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> native_engine() {
+Result<std::unique_ptr<Engine>> native_engine()
+{
     auto tables = Tables::anonymous(case_capacity(2), gw_hash_key{});
     if (!tables) {
         return std::unexpected(std::move(tables.error()));
@@ -68,7 +70,8 @@ Result<std::unique_ptr<Engine>> native_engine() {
     return std::make_unique<NativeEngine>(std::move(*tables));
 }
 
-std::string_view verdict_name(Verdict verdict) {
+std::string_view verdict_name(Verdict verdict)
+{
     switch (verdict) {
         case Verdict::kPass:
             return "pass";

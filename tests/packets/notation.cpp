@@ -10,26 +10,31 @@
 namespace guideway::packets {
 namespace {
 
-void put16(Bytes &bytes, uint64_t value) {
+void put16(Bytes &bytes, uint64_t value)
+{
     bytes.push_back(static_cast<uint8_t>(value >> 8));
     bytes.push_back(static_cast<uint8_t>(value));
 }
 
-void put32(Bytes &bytes, uint64_t value) {
+void put32(Bytes &bytes, uint64_t value)
+{
     put16(bytes, value >> 16);
     put16(bytes, value);
 }
 
-void set16(Bytes &bytes, size_t at, uint64_t value) {
+void set16(Bytes &bytes, size_t at, uint64_t value)
+{
     bytes[at] = static_cast<uint8_t>(value >> 8);
     bytes[at + 1] = static_cast<uint8_t>(value);
 }
 
-void append(Bytes &bytes, std::span<const uint8_t> more) {
+void append(Bytes &bytes, std::span<const uint8_t> more)
+{
     bytes.insert(bytes.end(), more.begin(), more.end());
 }
 
-uint16_t get16(const Bytes &bytes, size_t at) {
+uint16_t get16(const Bytes &bytes, size_t at)
+{
     return static_cast<uint16_t>(bytes[at] << 8 | bytes[at + 1]);
 }
 
@@ -62,7 +67,8 @@ struct Parent {
     bool known = false;
 };
 
-uint64_t pseudo_header_sum(const Parent &parent, uint8_t protocol, size_t bytes) {
+uint64_t pseudo_header_sum(const Parent &parent, uint8_t protocol, size_t bytes)
+{
     uint64_t sum = internet_sum(parent.source.bytes.data(), parent.source.size());
     sum = internet_sum(parent.destination.bytes.data(), parent.destination.size(), sum);
     return sum + protocol + (bytes >> 16) + (bytes & 0xffff);
@@ -71,9 +77,12 @@ uint64_t pseudo_header_sum(const Parent &parent, uint8_t protocol, size_t bytes)
 class Builder {
   public:
     Builder(std::vector<std::pair<std::string, Words>> layers, const Bytes &received)
-        : layers_(std::move(layers)), received_(received) {}
+        : layers_(std::move(layers)), received_(received)
+    {
+    }
 
-    Result<Bytes> build() {
+    Result<Bytes> build()
+    {
         Bytes frame = from(0, {});
         for (; next_ < layers_.size() && !error_; next_++) {
             tail(layers_[next_].first, layers_[next_].second, frame);
@@ -107,7 +116,8 @@ class Builder {
     void tail(const std::string &kind, Words &words, Bytes &frame);
 
     // What kind of layer `index` is; what was received counts as what it is.
-    [[nodiscard]] std::string kind_of(size_t index) const {
+    [[nodiscard]] std::string kind_of(size_t index) const
+    {
         if (index >= layers_.size()) {
             return "";
         }
@@ -120,12 +130,14 @@ class Builder {
         return kind;
     }
 
-    [[nodiscard]] uint8_t protocol_of(size_t index) const {
+    [[nodiscard]] uint8_t protocol_of(size_t index) const
+    {
         const auto found = kProtocols.find(kind_of(index));
         return found == kProtocols.end() ? 253 : found->second;  // RFC 3692: experiments
     }
 
-    [[nodiscard]] uint16_t ether_type_of(size_t index) const {
+    [[nodiscard]] uint16_t ether_type_of(size_t index) const
+    {
         const auto found = kEtherTypes.find(kind_of(index));
         return found == kEtherTypes.end() ? 0x88b5 : found->second;  // local experiments
     }
@@ -136,11 +148,13 @@ class Builder {
     std::optional<std::string> error_;
 };
 
-bool is_tail(std::string_view kind) {
+bool is_tail(std::string_view kind)
+{
     return kind == "pad" || kind == "cut" || kind == "trailer";
 }
 
-Bytes Builder::from(size_t index, const Parent &parent) {
+Bytes Builder::from(size_t index, const Parent &parent)
+{
     next_ = index;
     if (index >= layers_.size() || is_tail(layers_[index].first) || error_) {
         return {};
@@ -173,7 +187,8 @@ Bytes Builder::from(size_t index, const Parent &parent) {
     return payload(index, words);
 }
 
-Bytes Builder::ethernet(size_t index, Words &words) {
+Bytes Builder::ethernet(size_t index, Words &words)
+{
     const Mac source = words.mac("the source");
     words.expect("->");
     const Mac destination = words.mac("the destination");
@@ -189,7 +204,8 @@ Bytes Builder::ethernet(size_t index, Words &words) {
     return bytes;
 }
 
-Bytes Builder::vlan(size_t index, Words &words) {
+Bytes Builder::vlan(size_t index, Words &words)
+{
     uint64_t control = words.number("the VLAN id", 4095);
     uint64_t type = ether_type_of(index + 1);
     while (!words.done()) {
@@ -208,7 +224,8 @@ Bytes Builder::vlan(size_t index, Words &words) {
     return bytes;
 }
 
-Bytes from_hex(Words &words) {
+Bytes from_hex(Words &words)
+{
     Bytes bytes;
     const std::string digits = words.next("hexadecimal digits");
     for (size_t i = 0; i < digits.size(); i += 2) {
@@ -223,7 +240,8 @@ Bytes from_hex(Words &words) {
     return bytes;
 }
 
-Bytes Builder::ipv4(size_t index, Words &words) {
+Bytes Builder::ipv4(size_t index, Words &words)
+{
     Parent addresses{.source = words.address("the source"), .known = true};
     words.expect("->");
     addresses.destination = words.address("the destination");
@@ -287,7 +305,8 @@ Bytes Builder::ipv4(size_t index, Words &words) {
     return bytes;
 }
 
-Bytes Builder::ipv6(size_t index, Words &words) {
+Bytes Builder::ipv6(size_t index, Words &words)
+{
     Parent addresses{.source = words.address("the source"), .known = true};
     words.expect("->");
     addresses.destination = words.address("the destination");
@@ -330,7 +349,8 @@ Bytes Builder::ipv6(size_t index, Words &words) {
 
 // Eight bytes, the least an extension header has; their content after the next header
 // says "no options" or, for a fragment, where it belongs.
-Bytes Builder::extension(size_t index, Words &words, const Parent &parent) {
+Bytes Builder::extension(size_t index, Words &words, const Parent &parent)
+{
     uint64_t next = protocol_of(index + 1);
     uint64_t place = 0;
     while (!words.done()) {
@@ -353,7 +373,8 @@ Bytes Builder::extension(size_t index, Words &words, const Parent &parent) {
     return bytes;
 }
 
-Bytes Builder::tcp(size_t index, Words &words, const Parent &parent) {
+Bytes Builder::tcp(size_t index, Words &words, const Parent &parent)
+{
     const uint64_t source = words.number("the source port", 0xffff);
     words.expect("->");
     const uint64_t destination = words.number("the destination port", 0xffff);
@@ -389,7 +410,8 @@ Bytes Builder::tcp(size_t index, Words &words, const Parent &parent) {
     return bytes;
 }
 
-Bytes Builder::udp(size_t index, Words &words, const Parent &parent) {
+Bytes Builder::udp(size_t index, Words &words, const Parent &parent)
+{
     const uint64_t source = words.number("the source port", 0xffff);
     words.expect("->");
     const uint64_t destination = words.number("the destination port", 0xffff);
@@ -419,7 +441,8 @@ Bytes Builder::udp(size_t index, Words &words, const Parent &parent) {
     return bytes;
 }
 
-Bytes Builder::icmp(size_t index, Words &words, const Parent &parent, bool is_ipv6) {
+Bytes Builder::icmp(size_t index, Words &words, const Parent &parent, bool is_ipv6)
+{
     const auto &names = is_ipv6 ? kIcmpv6Types : kIcmpTypes;
     const std::string what(words.peek());
     uint64_t code = what == "fragmentation-needed" ? 4 : 0;
@@ -458,7 +481,8 @@ Bytes Builder::icmp(size_t index, Words &words, const Parent &parent, bool is_ip
     return bytes;
 }
 
-Bytes Builder::payload(size_t index, Words &words) {
+Bytes Builder::payload(size_t index, Words &words)
+{
     const auto &kind = layers_[index].first;
     Bytes bytes;
     if (kind == "payload") {
@@ -482,7 +506,8 @@ Bytes Builder::payload(size_t index, Words &words) {
     return bytes;
 }
 
-void Builder::tail(const std::string &kind, Words &words, Bytes &frame) {
+void Builder::tail(const std::string &kind, Words &words, Bytes &frame)
+{
     if (kind == "pad") {
         const size_t size = words.number("the frame's length", 0xffff);
         frame.resize(std::max(frame.size(), size));
@@ -498,21 +523,24 @@ void Builder::tail(const std::string &kind, Words &words, Bytes &frame) {
 
 }  // namespace
 
-uint64_t internet_sum(const uint8_t *bytes, size_t count, uint64_t sum) {
+uint64_t internet_sum(const uint8_t *bytes, size_t count, uint64_t sum)
+{
     for (size_t i = 0; i < count; i++) {
         sum += i % 2 == 0 ? static_cast<uint64_t>(bytes[i]) << 8 : bytes[i];
     }
     return sum;
 }
 
-uint16_t internet_checksum(uint64_t sum) {
+uint16_t internet_checksum(uint64_t sum)
+{
     while (sum >> 16 != 0) {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     return static_cast<uint16_t>(~sum);
 }
 
-IpRange ip_range(const Bytes &frame) {
+IpRange ip_range(const Bytes &frame)
+{
     size_t at = 12;
     for (int tags = 0; at + 2 <= frame.size(); tags++) {
         const uint16_t type = get16(frame, at);
@@ -535,7 +563,8 @@ IpRange ip_range(const Bytes &frame) {
     return {at, std::min(frame.size(), at + length)};
 }
 
-Result<Bytes> frame_from_text(std::string_view text, const Bytes &received) {
+Result<Bytes> frame_from_text(std::string_view text, const Bytes &received)
+{
     std::vector<std::pair<std::string, Words>> layers;
     Words words(text);
     while (!words.done()) {

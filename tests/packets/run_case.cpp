@@ -15,7 +15,8 @@ constexpr std::array<std::string_view, GW_EVENT_COUNT> kEvents = {GW_EVENT_LIST(
 
 template <size_t N>
 std::optional<size_t> position(const std::array<std::string_view, N> &names,
-                               std::string_view name) {
+                               std::string_view name)
+{
     const auto found = std::ranges::find(names, name);
     if (found == names.end()) {
         return std::nullopt;
@@ -24,7 +25,8 @@ std::optional<size_t> position(const std::array<std::string_view, N> &names,
 }
 
 // The names of all counters, as a case calls them, in the order of counter_values().
-std::vector<std::string> counter_names(const Tables &tables, const World &world) {
+std::vector<std::string> counter_names(const Tables &tables, const World &world)
+{
     std::vector<std::string> names(kReasons.begin(), kReasons.end());
     names.insert(names.end(), kEvents.begin(), kEvents.end());
     auto add = [&names](const std::string &kind, const auto &entries, size_t count) {
@@ -40,7 +42,8 @@ std::vector<std::string> counter_names(const Tables &tables, const World &world)
     return names;
 }
 
-std::vector<uint64_t> counter_values(const Tables &tables) {
+std::vector<uint64_t> counter_values(const Tables &tables)
+{
     const CounterTotals totals = tables.counters();
     std::vector<uint64_t> values = totals.reasons;
     values.insert(values.end(), totals.events.begin(), totals.events.end());
@@ -57,7 +60,8 @@ class Run {
   public:
     Run(const Case &packet_case, Engine &engine) : case_(packet_case), engine_(engine) {}
 
-    CaseReport all() {
+    CaseReport all()
+    {
         if (auto written = write_world(engine_.tables(), case_.world); !written) {
             failure(case_.file, written.error().message + "\n");
             return std::move(report_);
@@ -74,7 +78,8 @@ class Run {
     }
 
   private:
-    void failure(const std::string &where, const std::string &what) {
+    void failure(const std::string &where, const std::string &what)
+    {
         report_.failures++;
         if (report_.failures <= 10) {  // the rest would only bury them
             report_.text += "  " + where + " [" + engine_.name() + "]:\n" + what;
@@ -82,13 +87,15 @@ class Run {
     }
 
     // Null when there is no such counter.
-    uint64_t *counter(std::string_view name) {
+    uint64_t *counter(std::string_view name)
+    {
         const auto found = std::ranges::find(names_, name);
         return found == names_.end() ? nullptr
                                      : &expected_[static_cast<size_t>(found - names_.begin())];
     }
 
-    void prepare_icmp_limit(const Step &step) {
+    void prepare_icmp_limit(const Step &step)
+    {
         auto &tables = engine_.tables();
         for (uint32_t cpu = 0; cpu < tables.capacity().cpus_max; cpu++) {
             tables.counters_area(cpu).icmp_arrival_ns =
@@ -96,7 +103,8 @@ class Run {
         }
     }
 
-    void expect_one_more(const Step &step, const Bytes &in, std::string &problems) {
+    void expect_one_more(const Step &step, const Bytes &in, std::string &problems)
+    {
         auto more = [this, &problems](const std::string &name, uint64_t by) {
             uint64_t *value = counter(name);
             if (value == nullptr) {
@@ -118,7 +126,8 @@ class Run {
         }
     }
 
-    void check_counters(std::string &problems) {
+    void check_counters(std::string &problems)
+    {
         auto actual = counter_values(engine_.tables());
         for (size_t i = 0; i < actual.size(); i++) {
             if (actual[i] != expected_[i]) {
@@ -130,7 +139,8 @@ class Run {
         expected_ = std::move(actual);  // each packet is judged by itself
     }
 
-    void packet(const Step &step, uint64_t n) {
+    void packet(const Step &step, uint64_t n)
+    {
         const std::string where = case_.file + ":" + std::to_string(step.line) + ": " +
                                   step.name +
                                   (step.first < step.last ? ", n = " + std::to_string(n) : "");
@@ -177,7 +187,8 @@ class Run {
     }
 
     // The totals that the case states: a second account, not derived from its verdicts.
-    void check_totals() {
+    void check_totals()
+    {
         std::string problems;
         auto check = [&problems, this](const std::string &name, uint64_t want) {
             const uint64_t *have = counter(name);
@@ -207,7 +218,8 @@ class Run {
 
 }  // namespace
 
-CaseReport run_case(const Case &packet_case, Engine &engine) {
+CaseReport run_case(const Case &packet_case, Engine &engine)
+{
     return Run(packet_case, engine).all();
 }
 

@@ -8,7 +8,8 @@
 
 namespace guideway::packets {
 
-Words::Words(std::string_view text) {
+Words::Words(std::string_view text)
+{
     std::istringstream stream{std::string(text)};
     std::string word;
     while (stream >> word) {
@@ -16,17 +17,20 @@ Words::Words(std::string_view text) {
     }
 }
 
-void Words::fail(std::string message) {
+void Words::fail(std::string message)
+{
     if (!error_) {
         error_ = std::move(message);
     }
 }
 
-std::string_view Words::peek() const {
+std::string_view Words::peek() const
+{
     return done() ? std::string_view{} : std::string_view{words_[at_]};
 }
 
-bool Words::accept(std::string_view word) {
+bool Words::accept(std::string_view word)
+{
     if (done() || words_[at_] != word) {
         return false;
     }
@@ -34,13 +38,15 @@ bool Words::accept(std::string_view word) {
     return true;
 }
 
-void Words::expect(std::string_view word) {
+void Words::expect(std::string_view word)
+{
     if (!accept(word)) {
         fail("expected '" + std::string(word) + "', found '" + std::string(peek()) + "'");
     }
 }
 
-std::string Words::next(std::string_view what) {
+std::string Words::next(std::string_view what)
+{
     if (done()) {
         fail("expected " + std::string(what) + " at the end");
         return {};
@@ -48,7 +54,8 @@ std::string Words::next(std::string_view what) {
     return words_[at_++];
 }
 
-uint64_t Words::number(std::string_view what, uint64_t largest) {
+uint64_t Words::number(std::string_view what, uint64_t largest)
+{
     const std::string word = next(what);
     const bool hex = word.starts_with("0x");
     const char *first = word.data() + (hex ? 2 : 0);
@@ -63,7 +70,8 @@ uint64_t Words::number(std::string_view what, uint64_t largest) {
     return value;
 }
 
-Address Words::address(std::string_view what) {
+Address Words::address(std::string_view what)
+{
     const std::string word = next(what);
     Address address;
     address.is_ipv6 = word.find(':') != std::string::npos;
@@ -74,7 +82,8 @@ Address Words::address(std::string_view what) {
     return address;
 }
 
-Mac Words::mac(std::string_view what) {
+Mac Words::mac(std::string_view what)
+{
     const std::string word = next(what);
     Mac mac{};
     char tail = 0;
@@ -85,7 +94,8 @@ Mac Words::mac(std::string_view what) {
     return mac;
 }
 
-Words Words::layer() {
+Words Words::layer()
+{
     Words part{""};
     while (!done()) {
         const std::string word = words_[at_++];
@@ -97,7 +107,8 @@ Words Words::layer() {
     return part;
 }
 
-std::string Words::rest() {
+std::string Words::rest()
+{
     std::string text;
     while (!done()) {
         text += (text.empty() ? "" : " ") + words_[at_++];

@@ -10,7 +10,8 @@ namespace guideway::packets {
 namespace {
 
 template <typename T>
-std::optional<uint32_t> index_of(const std::vector<T> &list, std::string_view name) {
+std::optional<uint32_t> index_of(const std::vector<T> &list, std::string_view name)
+{
     const auto found = std::ranges::find(list, name, &T::name);
     if (found == list.end()) {
         return std::nullopt;
@@ -18,7 +19,8 @@ std::optional<uint32_t> index_of(const std::vector<T> &list, std::string_view na
     return static_cast<uint32_t>(found - list.begin());
 }
 
-gw_address table_address(const Address &address) {
+gw_address table_address(const Address &address)
+{
     gw_address key{};
     if (address.is_ipv6) {
         key.high = gw_load64(address.bytes.data());
@@ -41,7 +43,8 @@ struct DirectoryContent {
     std::vector<Address> addresses;
     std::vector<Port> ports;
 
-    size_t add(const Address &address) {
+    size_t add(const Address &address)
+    {
         const auto found = std::ranges::find(addresses, address);
         if (found != addresses.end()) {
             return static_cast<size_t>(found - addresses.begin());
@@ -53,7 +56,8 @@ struct DirectoryContent {
 
 // Fills one copy with `content` under `seed`; false when a bucket overflows.
 bool fill_directory(Tables &tables, unsigned copy, const DirectoryContent &content,
-                    uint64_t seed) {
+                    uint64_t seed)
+{
     tables.directory(copy).seed = seed;
     auto addresses = tables.address_buckets(copy);
     auto ports = tables.port_buckets(copy);
@@ -87,7 +91,8 @@ bool fill_directory(Tables &tables, unsigned copy, const DirectoryContent &conte
     return true;
 }
 
-void write_outer_ipv4(uint8_t *l3, gw_encapsulation &encapsulation, const Backend &backend) {
+void write_outer_ipv4(uint8_t *l3, gw_encapsulation &encapsulation, const Backend &backend)
+{
     l3[0] = GW_IPV4_VERSION_IHL;
     l3[6] = GW_IPV4_DONT_FRAGMENT >> 8;
     l3[8] = 64;
@@ -99,14 +104,16 @@ void write_outer_ipv4(uint8_t *l3, gw_encapsulation &encapsulation, const Backen
     }
 }
 
-void write_outer_ipv6(uint8_t *l3, const Backend &backend) {
+void write_outer_ipv6(uint8_t *l3, const Backend &backend)
+{
     l3[0] = 0x60;
     l3[7] = 64;
     std::ranges::copy_n(backend.tunnel_source.bytes.begin(), 16, l3 + 8);
     std::ranges::copy_n(backend.address.bytes.begin(), 16, l3 + 24);
 }
 
-void write_backend(gw_backend &entry, const Backend &backend) {
+void write_backend(gw_backend &entry, const Backend &backend)
+{
     const unsigned copy = backend.second_copy ? 1 : 0;
     auto &encapsulation = entry.encapsulation[copy];
     uint8_t *outer = entry.outer[copy];
@@ -149,7 +156,8 @@ void write_backend(gw_backend &entry, const Backend &backend) {
     entry.state = state;
 }
 
-Result<void> write_directory(Tables &tables, const World &world) {
+Result<void> write_directory(Tables &tables, const World &world)
+{
     DirectoryContent content;
     for (uint16_t i = 0; i < world.services.size(); i++) {
         const auto &service = world.services[i];
@@ -174,15 +182,18 @@ Result<void> write_directory(Tables &tables, const World &world) {
 
 }  // namespace
 
-std::optional<uint32_t> World::backend_index(std::string_view name) const {
+std::optional<uint32_t> World::backend_index(std::string_view name) const
+{
     return index_of(backends, name);
 }
 
-std::optional<uint32_t> World::service_index(std::string_view name) const {
+std::optional<uint32_t> World::service_index(std::string_view name) const
+{
     return index_of(services, name);
 }
 
-gw_capacity case_capacity(uint32_t cpus) {
+gw_capacity case_capacity(uint32_t cpus)
+{
     return {.addresses_max = 64,
             .services_max = 64,
             .backends_max = 64,
@@ -190,7 +201,8 @@ gw_capacity case_capacity(uint32_t cpus) {
             .cpus_max = cpus};
 }
 
-Backend parse_backend(Words &words) {
+Backend parse_backend(Words &words)
+{
     Backend backend;
     backend.name = words.next("the backend's name");
     words.expect("tunnel");
@@ -232,7 +244,8 @@ Backend parse_backend(Words &words) {
     return backend;
 }
 
-Service parse_service(Words &words) {
+Service parse_service(Words &words)
+{
     Service service;
     service.name = words.next("the service's name");
     if (words.accept("tcp")) {
@@ -250,7 +263,8 @@ Service parse_service(Words &words) {
     return service;
 }
 
-Result<void> write_world(Tables &tables, const World &world) {
+Result<void> write_world(Tables &tables, const World &world)
+{
     tables.initialise(world.hash_key);
     if (world.backends.size() > tables.backends().size() ||
         world.services.size() > tables.services().size()) {

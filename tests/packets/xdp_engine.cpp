@@ -26,13 +26,16 @@ using Skeleton = std::unique_ptr<guideway_bpf, DestroySkeleton>;
 class XdpEngine : public Engine {
   public:
     XdpEngine(Skeleton skeleton, Tables tables)
-        : skeleton_(std::move(skeleton)), tables_(std::move(tables)), received_(1 << 16) {}
+        : skeleton_(std::move(skeleton)), tables_(std::move(tables)), received_(1 << 16)
+    {
+    }
 
     [[nodiscard]] std::string name() const override { return "xdp"; }
     [[nodiscard]] Tables &tables() override { return tables_; }
     [[nodiscard]] size_t frame_bytes_min() const override { return 14; }
 
-    [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override {
+    [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override
+    {
         // Metadata in front of the frame takes headroom away, in whole words.
         const uint32_t metadata_bytes = kHeadroomBytes - headroom_bytes;
         Bytes given(metadata_bytes);
@@ -84,7 +87,8 @@ class XdpEngine : public Engine {
     Bytes received_;
 };
 
-Result<void> park_on_loopback(int program_fd) {
+Result<void> park_on_loopback(int program_fd)
+{
     if (unshare(CLONE_NEWNET) != 0) {
         return std::unexpected(Error::system("make", "a network namespace"));
     }
@@ -99,7 +103,8 @@ Result<void> park_on_loopback(int program_fd) {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> xdp_engine() {
+Result<std::unique_ptr<Engine>> xdp_engine()
+{
     const auto capacity = case_capacity(static_cast<uint32_t>(libbpf_num_possible_cpus()));
     const auto layout = tables_layout(capacity);
     if (!layout) {

@@ -1,0 +1,48 @@
+// One packet through two engines, which must not differ in a bit.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tests/packets/engine.hpp"
+#include "tests/packets/world.hpp"
+
+namespace guideway::differential {
+
+struct Trial {
+    packets::Bytes frame;
+    uint32_t headroom_bytes = packets::kHeadroomBytes;
+    bool icmp_exhausted = false;  // the limit on ICMP answers has been reached
+};
+
+class Comparison {
+  public:
+    // Native against XDP.
+    [[nodiscard]] static Result<Comparison> open();
+
+    [[nodiscard]] Result<void> load(const packets::World &world);
+
+    // What the engines disagree about, or nothing. Compares verdict, frame and all
+    // counters since load(). Frames that cannot be given to both count as agreed.
+    [[nodiscard]] std::optional<std::string> compare(const Trial &trial);
+
+    [[nodiscard]] uint64_t compared() const { return compared_; }
+    // How often each reason was met since open(), by gw_reason.
+    [[nodiscard]] const std::vector<uint64_t> &reasons() const { return reasons_; }
+
+  private:
+    Comparison(std::unique_ptr<packets::Engine> native, std::unique_ptr<packets::Engine> xdp)
+        : native_(std::move(native)), xdp_(std::move(xdp)), reasons_(GW_REASON_COUNT)
+    {
+    }
+
+    void note_reasons();
+
+    std::unique_ptr<packets::Engine> native_;
+    std::unique_ptr<packets::Engine> xdp_;
+    uint64_t compared_ = 0;
+    std::vector<uint64_t> reasons_;
+};
+
+}  // namespace guideway::differential
