@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # Two edge hosts behind the router's ECMP.
-
-LAB_SHAPE="--edges 2"
+# Lab: --edges 2
 
 second() {
     lab guideway edge2 "$@"

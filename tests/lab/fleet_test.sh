@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # Backends come and go, get other weights, and are reached by other ways.
-
-LAB_SHAPE="--backends 4"
+# Lab: --backends 4
 
 # The lab's configuration without gw4.
 three_gateways() {
@@ -63,8 +62,7 @@ test_changes_under_traffic_lose_nothing_to_the_others() {
     guideway backend weight gateways/gw1 100
     # Requests take milliseconds: few live across a change, and nothing is promised for these
     # yet. Far more would fail if a change emptied a ring.
-    local status=0
-    wait "$LOAD" || status=$?
+    wait "$LOAD" || true
     note "$(jq -c '{requests, failures, reasons}' "$SCRATCH/load.json")"
     expect_at_least 500 "$(loaded .requests)" "requests"
     expect_between 0 20 "$(loaded .failures)" "failed requests"

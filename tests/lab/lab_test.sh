@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The lab itself: it comes up, stays apart from others, and leaves nothing behind.
-
-LAB_NEEDS=nothing
+#
+# Lab: none
 
 other() {
     local verb=$1
@@ -34,10 +34,15 @@ test_down_can_be_called_again() {
 }
 
 test_a_lab_that_fails_half_way_is_taken_down() {
-    # gw2 cannot be made: its name is taken.
-    ip netns add "gwlab-$LAB-other-gw2"
+    # Everything is there but a decapsulator that works.
+    mkdir -p "$SCRATCH/build/tools" "$SCRATCH/build/tests/lab"
+    printf '#!/bin/sh\necho no such luck >&2\nexit 1\n' >"$SCRATCH/build/tools/guideway-decap"
+    chmod +x "$SCRATCH/build/tools/guideway-decap"
+    touch "$SCRATCH/build/tests/lab/tagger.bpf.o"
+    export GUIDEWAY_BUILD=$SCRATCH/build
     refused other up --backends 3
-    ip netns del "gwlab-$LAB-other-gw2" 2>/dev/null || true
+    expect_match 'gw1: no such luck' "$SAID" "the reason"
+    unset GUIDEWAY_BUILD
     nothing_is_left
     # As if the machine had stopped in the middle.
     other up --backends 1
@@ -45,6 +50,20 @@ test_a_lab_that_fails_half_way_is_taken_down() {
     refused other up --backends 1
     other down
     nothing_is_left
+}
+
+test_an_interrupted_up_leaves_nothing() {
+    local delay up
+    for delay in 0.3 0.8 1.6; do
+        other up --backends 2 &
+        up=$!
+        sleep "$delay"
+        kill -TERM "$up" 2>/dev/null || true
+        wait "$up" || true
+        # It may have been done already.
+        other down
+        nothing_is_left
+    done
 }
 
 test_bad_arguments_are_refused() {

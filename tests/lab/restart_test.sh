@@ -17,10 +17,10 @@ test_sigterm_leaves_the_fast_path_forwarding() {
 }
 
 test_kill_and_restart_under_traffic() {
-    local before i
+    local before
     before=$(guideway counters --json | jq '[.services[].packets] | add')
     traffic_begins 9
-    for i in 1 2 3; do
+    for _ in 1 2 3; do
         lab daemon kill edge1
         sleep 0.5
         lab daemon start edge1
