@@ -167,7 +167,8 @@ Result<void> write_directory(Tables &tables, const World &world)
     for (size_t i = 0; i < content.addresses.size(); i++) {
         const bool pass = std::ranges::find(world.unmatched_pass, content.addresses[i]) !=
                           world.unmatched_pass.end();
-        content.ports.push_back({i, 0, 0, pass ? GW_UNMATCHED_PASS : GW_UNMATCHED_DROP});
+        const uint16_t unmatched = pass ? GW_UNMATCHED_PASS : GW_UNMATCHED_DROP;
+        content.ports.push_back({i, 0, 0, unmatched});
     }
     uint64_t seed = 0x9e3779b97f4a7c15ULL;
     for (int attempt = 0; attempt < 100; attempt++) {
