@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "dataplane/tables/tables.hpp"
+#include "tests/bench/bench_world.hpp"
 #include "tests/bench/xdp_bench.skel.h"
 #include "tests/packets/notation.hpp"
 #include "tests/packets/world.hpp"
@@ -37,11 +38,9 @@ namespace {
 
 using namespace guideway;
 using packets::Bytes;
-using packets::World;
 
 constexpr int kRepeat = 2000;  // packets in a sample: a fifth of a millisecond
-constexpr uint32_t kRingSize = 65537;
-constexpr uint32_t kBackends = 100;  // of each family
+                               // of each family
 
 struct DestroySkeleton {
     void operator()(xdp_bench_bpf *skeleton) const { xdp_bench_bpf__destroy(skeleton); }
@@ -113,56 +112,12 @@ Result<void> park(const xdp_bench_bpf &skeleton)
     return {};
 }
 
-World bench_world()
-{
-    World world;
-    auto address = [](const std::string &text) {
-        packets::Words words(text);
-        return words.address("an address");
-    };
-    for (uint32_t i = 0; i < 2 * kBackends; i++) {
-        const bool is_ipv6 = i >= kBackends;
-        const std::string number = std::to_string(1 + i % kBackends);
-        packets::Backend backend;
-        backend.name = std::to_string(i);
-        backend.tunnel_source = address(is_ipv6 ? "fd00:1::2" : "10.1.0.0");
-        backend.address = address((is_ipv6 ? "fd00:2::" : "10.2.0.") + number);
-        backend.entropy_mask = is_ipv6 ? 0 : 0xffff;
-        backend.next_hop = {2, 0, 0, 0, 0, 0xfe};
-        backend.source_mac = {2, 0, 0, 0, 0, 1};
-        world.backends.push_back(backend);
-    }
-    auto service = [&](const char *name, uint8_t protocol, const char *listen, bool to_ipv6) {
-        packets::Service made{.name = name,
-                              .protocol = protocol,
-                              .address = address(listen),
-                              .port = 443,
-                              .ring = {}};
-        made.ring.reserve(kRingSize);
-        for (uint64_t slot = 0; slot < kRingSize; slot++) {
-            const uint64_t mixed = (slot + 1) * 0x9e3779b97f4a7c15ULL >> 32;
-            made.ring.push_back(
-                std::to_string((mixed * kBackends >> 32) + (to_ipv6 ? kBackends : 0)));
-        }
-        world.services.push_back(std::move(made));
-    };
-    service("tcp-v4", 6, "203.0.113.10", false);
-    service("udp-v4", 17, "203.0.113.10", false);
-    service("v6-in-v6", 6, "2001:db8::10", true);
-    service("v6-in-v4", 6, "2001:db8::11", false);
-    return world;
-}
-
 class Bench {
   public:
     static Result<Bench> open()
     {
-        const gw_capacity capacity{
-            .addresses_max = 64,
-            .services_max = 16,
-            .backends_max = 256,
-            .ring_slots_max = 4 * kRingSize,
-            .cpus_max = static_cast<uint32_t>(libbpf_num_possible_cpus())};
+        const gw_capacity capacity =
+            bench::capacity(static_cast<uint32_t>(libbpf_num_possible_cpus()));
         const auto layout = tables_layout(capacity);
         if (!layout) {
             return std::unexpected(layout.error());
@@ -186,7 +141,7 @@ class Bench {
         if (!tables) {
             return std::unexpected(tables.error());
         }
-        if (auto written = packets::write_world(*tables, bench_world()); !written) {
+        if (auto written = packets::write_world(*tables, bench::world()); !written) {
             return std::unexpected(written.error());
         }
         if (auto parked = park(*skeleton); !parked) {
