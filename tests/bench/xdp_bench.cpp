@@ -39,8 +39,11 @@ namespace {
 using namespace guideway;
 using packets::Bytes;
 
-constexpr int kRepeat = 2000;  // packets in a sample: a fifth of a millisecond
-                               // of each family
+// Packets in a sample: a fifth of a millisecond, or with many flows enough to meet every
+// line of a ring.
+constexpr int kRepeatOne = 2000;
+constexpr int kRepeatMany = 16000;
+// of each family
 
 struct DestroySkeleton {
     void operator()(xdp_bench_bpf *skeleton) const { xdp_bench_bpf__destroy(skeleton); }
@@ -184,12 +187,16 @@ class Bench {
         LIBBPF_OPTS(bpf_test_run_opts, options);
         options.data_in = frame.data();
         options.data_size_in = static_cast<uint32_t>(frame.size());
-        options.repeat = kRepeat;
+        options.repeat = flows == 1 ? kRepeatOne : kRepeatMany;
         timespec before{};
         timespec after{};
-        clock_gettime(CLOCK_MONOTONIC, &before);
-        const int error = bpf_prog_test_run_opts(bpf_program__fd(program), &options);
-        clock_gettime(CLOCK_MONOTONIC, &after);
+        int error = 0;
+        // The first run fetches what the other programs have driven out of the caches.
+        for (int run = 0; run < 2 && error == 0; run++) {
+            clock_gettime(CLOCK_MONOTONIC, &before);
+            error = bpf_prog_test_run_opts(bpf_program__fd(program), &options);
+            clock_gettime(CLOCK_MONOTONIC, &after);
+        }
         if (error != 0) {
             return std::unexpected(Error::system("run", bpf_program__name(program), -error));
         }
@@ -198,7 +205,7 @@ class Bench {
         }
         return (static_cast<double>(after.tv_sec - before.tv_sec) * 1e9 +
                 static_cast<double>(after.tv_nsec - before.tv_nsec)) /
-               kRepeat;
+               options.repeat;
     }
 
     [[nodiscard]] const bpf_program *empty() const { return skeleton_->progs.bench_empty; }
