@@ -49,6 +49,19 @@ struct gw_walk {
 #define GW_KEEP(x) (void)0
 #endif
 
+// index * unit, for an offset into a table. The verifier of Linux 6.1 follows a product only
+// if the register that is multiplied with holds a constant, which `unit` does; the compiler
+// would choose either.
+GW_INLINE uint64_t gw_scale(uint64_t index, uint64_t unit)
+{
+#ifdef __bpf__
+    __asm__("%0 *= %1" : "+r"(index) : "r"(unit));
+    return index;
+#else
+    return index * unit;
+#endif
+}
+
 GW_INLINE struct gw_tables_header *gw_walk_header(const struct gw_walk *walk)
 {
     return (struct gw_tables_header *)walk->tables;
@@ -63,7 +76,7 @@ GW_INLINE int gw_walk_counters(struct gw_walk *walk, struct gw_packet *packet)
     }
     GW_KEEP(cpu);
     walk->counters = walk->tables + walk->layout->counters_offset +
-                     (uint64_t)cpu * walk->layout->counters_area_bytes;
+                     gw_scale(cpu, walk->layout->counters_area_bytes);
     return 1;
 }
 
