@@ -9,14 +9,24 @@
 namespace guideway::xdp {
 namespace {
 
+constexpr std::string_view kOurName = "guideway";
+
+// Two instances on one interface would take each other's packets, dispatcher or not.
+Error other_instance(const Interface &interface, const Program &program)
+{
+    return {interface.name + " is held by another Guideway instance (program id " +
+            std::to_string(program.id) +
+            "): detach that one first, or leave the interface out"};
+}
+
 Error foreign_program(const Interface &interface, const Program &program)
 {
-    const std::string whose = program.name == "guideway"
-                                  ? "another Guideway instance's program"
-                                  : "somebody else's XDP program " + program.name;
-    return {interface.name + " already carries " + whose + " (id " +
-            std::to_string(program.id) +
-            "), which is not in a dispatcher: remove it first (ip " + "link set dev " +
+    if (program.name == kOurName) {
+        return other_instance(interface, program);
+    }
+    return {interface.name + " already carries somebody else's XDP program " + program.name +
+            " (id " + std::to_string(program.id) +
+            "), which is not in a dispatcher: remove it first (ip link set dev " +
             interface.name + " xdp off), or leave the interface out"};
 }
 
@@ -132,6 +142,10 @@ Result<void> Exchange::plan_change(const Interface &interface, const Ownership &
         auto members = split_members(interface, ownership);
         if (!members) {
             return std::unexpected(std::move(members.error()));
+        }
+        const auto rival = std::ranges::find(members->theirs, kOurName, &Program::name);
+        if (rival != members->theirs.end()) {
+            return std::unexpected(other_instance(interface, *rival));
         }
         if (obstacle) {
             return fail(interface.name + " carries a dispatcher with " +

@@ -18,7 +18,7 @@ using xdp::Attachment;
 using xdp::Mode;
 using Names = std::vector<std::string>;
 
-constexpr int kReplacements = 10;
+constexpr int kReplacements = 5;
 constexpr uint64_t kFramesBetween = 500;
 
 void print_verified(const std::string &object, const std::string &program, int fd)
@@ -255,10 +255,10 @@ class Sharing : public Probe {
 
 TEST_F(Sharing, JoinsAProgramThatWasThereAndLeavesItThere)
 {
-    OtherProgram other;
-    other.join(kEdge, 10);
     auto fast_path = open();
     ASSERT_OK(fast_path);
+    OtherProgram other;
+    other.join(kEdge, 10);
     write_one_service(fast_path->tables());
     ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
     EXPECT_EQ(programs_on(kEdge), (Names{"other", "guideway"}));
@@ -313,11 +313,11 @@ TEST_F(Sharing, RefusesAProgramThatIsNotInADispatcher)
 
 TEST_F(Sharing, RefusesADispatcherItCannotJoin)
 {
+    auto fast_path = open();
+    ASSERT_OK(fast_path);
     OtherProgram other;
     other.join(kEdge, 10);
     setenv("LIBXDP_OBJECT_PATH", "/nonexistent", 1);
-    auto fast_path = open();
-    ASSERT_OK(fast_path);
     auto outcome = fast_path->attach({kEdge}, Mode::kNative);
     ASSERT_FALSE(outcome.has_value());
     EXPECT_NE(outcome.error().message.find("cannot join"), std::string::npos)

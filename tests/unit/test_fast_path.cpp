@@ -14,6 +14,8 @@
 #include <filesystem>
 #include <thread>
 
+#include "xdp/carrier.hpp"
+#include "xdp/dispatcher.hpp"
 #include "xdp/fast_path.hpp"
 
 namespace guideway::xdp {
@@ -31,11 +33,22 @@ void run(const std::string &command)
     ASSERT_EQ(std::system(command.c_str()), 0) << command;
 }
 
-uint32_t program_on(const std::string &interface, int flags = 0)
+// The program that `interface` carries, in a dispatcher or alone; of several the last. 0: none.
+uint32_t program_on(const std::string &name, Mode mode = Mode::kNative)
 {
-    uint32_t id = 0;
-    bpf_xdp_query_id(static_cast<int>(if_nametoindex(interface.c_str())), flags, &id);
-    return id;
+    auto interface = interface_of_name(name);
+    if (!interface) {
+        return 0;
+    }
+    auto occupant = occupant_of(*interface);
+    if (!occupant || !*occupant || (*occupant)->mode != mode) {
+        return 0;
+    }
+    if (!is_dispatcher((*occupant)->program)) {
+        return (*occupant)->program.id;
+    }
+    auto members = dispatcher_members(*interface);
+    return members && !members->empty() ? members->back().id : 0;
 }
 
 // A program of somebody else: XDP_PASS.
@@ -117,7 +130,7 @@ TEST_F(FastPathTest, MakesTablesAndAttachesNatively)
     EXPECT_EQ(attached.attachment == Attachment::kAlone, !attached.note.empty())
         << "alone only for a reason: " << attached.note;
     EXPECT_EQ(attached.mode, Mode::kNative);
-    EXPECT_EQ(attached.program_id, program_on("gwt0", XDP_FLAGS_DRV_MODE));
+    EXPECT_EQ(attached.program_id, program_on("gwt0", Mode::kNative));
     EXPECT_NE(attached.program_id, 0U);
     EXPECT_EQ(fast_path.generation(), 1U);
     EXPECT_TRUE(pinned("region"));
@@ -196,8 +209,7 @@ TEST_F(FastPathTest, RollsBackWhenALaterInterfaceFails)
     auto fast_path = open_or_die();
     ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
     const uint32_t before = program_on("gwt0");
-    // Native XDP on veth is refused while the peer's MTU does not fit a page... loopback
-    // simply has no native XDP.
+    // The loopback device has no native XDP.
     auto outcome = fast_path.attach({"gwt0", "gwt1", "lo"}, Mode::kNative);
     ASSERT_FALSE(outcome.has_value());
     EXPECT_NE(outcome.error().message.find("generic"), std::string::npos)
@@ -224,11 +236,11 @@ TEST_F(FastPathTest, ChangesBetweenNativeAndGeneric)
     auto fast_path = open_or_die();
     ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
     ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kGeneric));
-    EXPECT_NE(program_on("gwt0", XDP_FLAGS_SKB_MODE), 0U);
-    EXPECT_EQ(program_on("gwt0", XDP_FLAGS_DRV_MODE), 0U);
+    EXPECT_NE(program_on("gwt0", Mode::kGeneric), 0U);
+    EXPECT_EQ(program_on("gwt0", Mode::kNative), 0U);
     EXPECT_EQ(fast_path.interfaces()[0].mode, Mode::kGeneric);
     ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
-    EXPECT_NE(program_on("gwt0", XDP_FLAGS_DRV_MODE), 0U);
+    EXPECT_NE(program_on("gwt0", Mode::kNative), 0U);
 }
 
 TEST_F(FastPathTest, DetachRemovesProgramsAndPinsAndCanBeAttachedAgain)
