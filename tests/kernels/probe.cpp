@@ -190,6 +190,10 @@ void Traffic::send()
             continue;
         }
         frame[35]++;  // another flow
+        if (frame[35] % 32 == 0) {
+            // The processors are also needed for what the traffic is to meet.
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
         if (sendto(fd, frame.data(), frame.size(), 0, reinterpret_cast<sockaddr *>(&to),
                    sizeof(to)) != static_cast<ssize_t>(frame.size())) {
             sent_--;
