@@ -169,14 +169,16 @@ TEST_P(Attaching, ReplacesUnderTrafficWithoutLosingAPacket)
     for (int i = 0; i < kReplacements; i++) {
         traffic.await(kFramesBetween);
         ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
+        ASSERT_EQ(fast_path->interfaces().at(0).attachment, GetParam());
     }
     traffic.await(kFramesBetween);
-    EXPECT_EQ(traffic.stop(), 0U) << "of " << traffic.sent();
+    const uint64_t lost = traffic.stop();
+    EXPECT_EQ(lost, 0U) << "of " << traffic.sent();
     EXPECT_GT(traffic.sent(), kReplacements * kFramesBetween);
     EXPECT_EQ(fast_path->generation(), kReplacements + 1U);
-    std::printf("TRAFFIC %s: %d replacements, %lu frames, none lost\n",
+    std::printf("TRAFFIC %s: %d replacements, %lu frames, %lu lost\n",
                 GetParam() == Attachment::kAlone ? "alone" : "dispatcher", kReplacements,
-                static_cast<unsigned long>(traffic.sent()));
+                static_cast<unsigned long>(traffic.sent()), static_cast<unsigned long>(lost));
     ASSERT_OK(fast_path->detach());
 }
 
@@ -189,7 +191,6 @@ TEST_P(Attaching, PutsEverythingBackWhenOneInterfaceFails)
     auto outcome = fast_path->attach({kEdge, kPeer, "lo"}, Mode::kNative);
     ASSERT_FALSE(outcome.has_value());
     EXPECT_NE(outcome.error().message.find("lo"), std::string::npos);
-    std::printf("MESSAGE %s\n", outcome.error().message.c_str());
     EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
     EXPECT_EQ(programs_on(kPeer), Names{});
     EXPECT_EQ(fast_path->generation(), 1U);

@@ -204,7 +204,7 @@ void Traffic::send()
 
 void Traffic::await(uint64_t frames) const
 {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(4);
     for (const uint64_t until = sent_ + frames;
          sent_ < until && std::chrono::steady_clock::now() < deadline;) {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
