@@ -37,5 +37,6 @@ def finish(problems, checked, what):
         print(problem)
     if not checked:
         sys.exit(f"no {what} found to check, which cannot be right")
-    print(f"{checked} {what}, {len(problems)} problems")
+    count = sum(not problem.startswith(" ") for problem in problems)  # the rest is detail
+    print(f"{checked} {what}, {count} problems")
     sys.exit(1 if problems else 0)
