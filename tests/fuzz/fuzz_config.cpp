@@ -15,7 +15,7 @@ namespace {
 void require(bool holds, const char *what)
 {
     if (!holds) {
-        std::fprintf(stderr, "fuzz_config: %s\n", what);
+        std::fprintf(stderr, "fuzz_config: not so: %s\n", what);
         std::abort();
     }
 }
@@ -28,19 +28,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const std::string_view text(reinterpret_cast<const char *>(data), size);
     const auto document = config::parse("fuzz.yaml", text);
     if (!document) {
-        require(!document.error().empty(), "refused without a problem");
+        require(!document.error().empty(), "a refusal has a problem");
         config::Position last;
         for (const config::Problem &problem : document.error()) {
-            require(!problem.message.empty(), "a problem without a message");
-            require(problem.to_string().find('\n') == std::string::npos, "not one line");
-            require(problem.position.line >= last.line, "not in the order of the text");
+            require(!problem.message.empty(), "a problem has a message");
+            require(problem.to_string().find('\n') == std::string::npos, "a problem is one line");
+            require(problem.position.line >= last.line, "problems are in the order of the text");
             last = problem.position;
         }
         return 0;
     }
-    require(model::validate(document->desired).empty(), "accepted what is not valid");
+    require(model::validate(document->desired).empty(), "what is accepted is valid");
     const auto again = config::parse("emitted.yaml", config::emit(document->desired));
-    require(again.has_value(), "its own output is refused");
-    require(again->desired == document->desired, "its own output means something else");
+    require(again.has_value(), "its own output is accepted");
+    require(again->desired == document->desired, "its own output means the same");
     return 0;
 }
