@@ -1,6 +1,6 @@
-// An XDP program that lets everything pass. A veth device hands on what the program at its
-// other end sends back (XDP_TX) at once only if it carries a program itself; without one
-// such frames wait until others come.
+// An XDP program that lets everything pass. A veth device takes what a program at its other
+// end sends (XDP_TX, redirect) only if it carries a program itself: without one such frames
+// are refused, or, if it has GRO on, wait until others come.
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>

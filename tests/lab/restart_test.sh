@@ -63,7 +63,8 @@ test_a_second_daemon_for_the_instance_is_refused() {
         --bpffs "/sys/fs/bpf/guideway-lab-$LAB/edge1"
     expect_match 'edge1' "$SAID" "the refusal"
     # Nor from a container that does not see the first one's socket.
-    refused other_daemon --instance edge1 --state-dir "$SCRATCH/state" --run-dir "$SCRATCH/run" \
+    refused other_daemon --instance edge1 --config "$(lab_directory)/edge1/edge.yaml" \
+        --state-dir "$SCRATCH/state" --run-dir "$SCRATCH/run" \
         --bpffs "/sys/fs/bpf/guideway-lab-$LAB/edge1"
     load_without_failure "$WEB:80" --connections 100
 }
