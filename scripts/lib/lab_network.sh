@@ -162,14 +162,12 @@ build_gateway_host() {
 
 # tag_link EDGE plain|vlan|qinq: the tags of frames on the edge's link to the router. They
 # are put on and taken off at both ends by tests/lab/tagger.bpf.c, because VLAN devices are
-# not in every kernel. Two tags leave 1496 bytes: veth has room for one beyond its MTU.
+# not in every kernel.
 tag_link() {
-    local edge=$1 tags=$2 mtu=1500 end host device
-    [[ $tags != qinq ]] || mtu=1496
+    local edge=$1 tags=$2 end host device
     for end in "router $edge" "$edge eth0"; do
         read -r host device <<<"$end"
         in_host "$host" tc qdisc del dev "$device" clsact 2>/dev/null || true
-        ip_in "$host" link set "$device" mtu "$mtu"
         if [[ $tags != plain ]]; then
             in_host "$host" tc qdisc add dev "$device" clsact
             in_host "$host" tc filter add dev "$device" egress \
@@ -179,17 +177,20 @@ tag_link() {
         fi
     done
     echo "$tags" >"$RUN/$edge/tags"
+    route_services
 }
 
-# The router sends service addresses to all edges, by flow.
+# The router sends service addresses to all edges, by flow. Two tags leave 1496 bytes: veth
+# has room for one beyond its MTU of 1500.
 route_services() {
-    local n hops_ipv4=() hops_ipv6=()
+    local n mtu=1500 hops_ipv4=() hops_ipv6=()
     for ((n = 1; n <= EDGES; n++)); do
+        [[ $(cat "$RUN/edge$n/tags") != qinq ]] || mtu=1496
         hops_ipv4+=(nexthop via "10.1.$n.2")
         hops_ipv6+=(nexthop via "2001:db8:1:$n::2")
     done
-    ip_in router route replace "$SERVICE_NET_IPV4" "${hops_ipv4[@]}"
-    ip_in router -6 route replace "$SERVICE_NET_IPV6" "${hops_ipv6[@]}"
+    ip_in router route replace "$SERVICE_NET_IPV4" mtu lock "$mtu" "${hops_ipv4[@]}"
+    ip_in router -6 route replace "$SERVICE_NET_IPV6" mtu lock "$mtu" "${hops_ipv6[@]}"
 }
 
 # The link between the client's provider and the router, for paths that are narrower.
