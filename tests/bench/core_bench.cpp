@@ -26,7 +26,7 @@ class Core {
     Core() : tables_(Tables::anonymous(bench::capacity(1), gw_hash_key{}).value())
     {
         if (auto written = packets::write_world(tables_, bench::world()); !written) {
-            std::cerr << "core-bench: " << written.error().message << "\n";
+            std::cerr << "core_bench: " << written.error().message << "\n";
             std::exit(1);
         }
     }

@@ -1,4 +1,5 @@
-// Measures the XDP program's cost per packet, above an empty program that answers XDP_TX.
+// Measures the XDP program's cost per packet, above an empty program that answers XDP_TX,
+// and prints it as JSON for scripts/bench.
 //
 // See xdp_bench.bpf.c for what is run. All programs take turns in short samples, so that a
 // noisy machine disturbs all alike; quoted are the least and the median of the samples.
@@ -211,7 +212,6 @@ class Bench {
     [[nodiscard]] const bpf_program *empty() const { return skeleton_->progs.bench_empty; }
     [[nodiscard]] const bpf_program *harness() const { return skeleton_->progs.harness_tcp_v4; }
     [[nodiscard]] const bpf_program *adjust() const { return skeleton_->progs.bench_adjust; }
-    [[nodiscard]] Tables &tables() { return tables_; }
 
   private:
     Bench(Skeleton skeleton, Tables tables)
@@ -270,77 +270,51 @@ Cost cost_of(const Variant &variant, Cost adjust_pair)
         median(variant.path_ns) - median(variant.harness_ns) - undo * adjust_pair.median_ns};
 }
 
-void print(const Measured &measured, Bench &bench, bool as_json)
+void print(const Measured &measured)
 {
     const Cost pair{minimum(measured.adjust_ns) - minimum(measured.harness_ns),
                     median(measured.adjust_ns) - median(measured.harness_ns)};
     const Cost repetition{minimum(measured.empty_ns), median(measured.empty_ns)};
-    if (as_json) {
-        nlohmann::json json;
-        json["repetition_ns"] = {{"minimum", repetition.minimum_ns},
-                                 {"median", repetition.median_ns}};
-        json["adjust_head_pair_ns"] = {{"minimum", pair.minimum_ns},
-                                       {"median", pair.median_ns}};
-        for (const auto &variant : measured.variants) {
-            const Cost cost = cost_of(variant, pair);
-            json["packets"].push_back({{"name", variant.name},
-                                       {"flows", variant.flows},
-                                       {"minimum_ns", cost.minimum_ns},
-                                       {"median_ns", cost.median_ns},
-                                       {"path_minimum_ns", minimum(variant.path_ns)},
-                                       {"harness_minimum_ns", minimum(variant.harness_ns)}});
-        }
-        std::printf("%s\n", json.dump(2).c_str());
-        return;
-    }
-    std::printf("XDP program, ns a packet above an empty XDP_TX program\n\n");
-    std::printf("  %-24s %9s %9s %9s   %s\n", "packet", "flows", "minimum", "median",
-                "path and harness, minimum");
+    nlohmann::json json;
+    json["repetition_ns"] = {{"minimum", repetition.minimum_ns},
+                             {"median", repetition.median_ns}};
+    json["adjust_head_pair_ns"] = {{"minimum", pair.minimum_ns}, {"median", pair.median_ns}};
     for (const auto &variant : measured.variants) {
         const Cost cost = cost_of(variant, pair);
-        std::printf("  %-24s %9u %9.1f %9.1f   %.1f - %.1f%s\n", variant.what.c_str(),
-                    variant.flows, cost.minimum_ns, cost.median_ns, minimum(variant.path_ns),
-                    minimum(variant.harness_ns), variant.forwards ? " - undoing" : "");
+        json["packets"].push_back({{"name", variant.name},
+                                   {"what", variant.what},
+                                   {"flows", variant.flows},
+                                   {"minimum_ns", cost.minimum_ns},
+                                   {"median_ns", cost.median_ns},
+                                   {"path_minimum_ns", minimum(variant.path_ns)},
+                                   {"harness_minimum_ns", minimum(variant.harness_ns)}});
     }
-    std::printf(
-        "\n  One repetition of an empty program: %.1f (median %.1f). Moving the head out and\n"
-        "  back: %.1f (%.1f); half of it, the undoing, is taken off where packets are sent.\n",
-        repetition.minimum_ns, repetition.median_ns, pair.minimum_ns, pair.median_ns);
-    std::printf(
-        "  For orientation, measured earlier on a machine like this one, not in this run: the\n"
-        "  best-known peer takes 99 for TCP over IPv4 (541 at 1 M flows), 104 over IPv6, 132\n"
-        "  for UDP, and 48 for a packet for no service.\n");
-    const auto totals = bench.tables().counters();
-    std::printf("  Packets forwarded: %llu.\n",
-                static_cast<unsigned long long>(totals.reasons[GW_REASON_FORWARDED]));
+    std::printf("%s\n", json.dump(2).c_str());
 }
 
 }  // namespace
 
 int main(int argc, char **argv)
 {
-    bool as_json = false;
     int rounds = 300;
     for (int i = 1; i < argc; i++) {
-        if (std::string_view(argv[i]) == "--json") {
-            as_json = true;
-        } else if (std::string_view(argv[i]) == "--rounds" && i + 1 < argc) {
+        if (std::string_view(argv[i]) == "--rounds" && i + 1 < argc) {
             rounds = std::max(1, std::atoi(argv[++i]));
         } else {
-            std::fprintf(stderr, "usage: xdp-bench [--json] [--rounds N]\n");
+            std::fprintf(stderr, "usage: xdp_bench [--rounds N]\n");
             return 2;
         }
     }
     auto bench = Bench::open();
     if (!bench) {
-        std::fprintf(stderr, "xdp-bench: %s\n", bench.error().message.c_str());
+        std::fprintf(stderr, "xdp_bench: %s\n", bench.error().message.c_str());
         return 1;
     }
     const auto measured = measure(*bench, rounds);
     if (!measured) {
-        std::fprintf(stderr, "xdp-bench: %s\n", measured.error().message.c_str());
+        std::fprintf(stderr, "xdp_bench: %s\n", measured.error().message.c_str());
         return 1;
     }
-    print(*measured, *bench, as_json);
+    print(*measured);
     return 0;
 }
