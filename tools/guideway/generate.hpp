@@ -1,0 +1,19 @@
+// Completion scripts and manual pages, made from the grammar. Pure.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <string_view>
+
+namespace guideway::cli {
+
+// `shell` is bash, zsh or fish.
+[[nodiscard]] std::string completion_script(const CLI::App &app, std::string_view shell);
+
+// Of guideway itself, in the language of man(7).
+[[nodiscard]] std::string manual_page(const CLI::App &app);
+
+// Of the daemon, from what its --help prints.
+[[nodiscard]] std::string daemon_manual_page(std::string_view help);
+
+}  // namespace guideway::cli

@@ -1,0 +1,163 @@
+#include "tools/guideway/grammar.hpp"
+
+#include <fmt/format.h>
+
+#include "control/model/desired.hpp"
+#include "tools/guideway/app.hpp"
+
+namespace guideway::cli {
+namespace {
+
+std::string check_backend_name(const std::string &text)
+{
+    const auto slash = text.find('/');
+    const bool good = slash != text.npos && slash > 0 && slash + 1 < text.size() &&
+                      text.find('/', slash + 1) == text.npos;
+    return good ? "" : "'" + text + "' is not of the form POOL/NAME, such as gateways/gw-a";
+}
+
+CLI::Option *add_backend_name(CLI::App &app, Options &options)
+{
+    return app.add_option("BACKEND", options.backend, "the backend as POOL/NAME")
+        ->required()
+        ->type_name("POOL/NAME")
+        ->check(CLI::Validator(check_backend_name, ""));
+}
+
+CLI::Option *add_file(CLI::App &app, Options &options)
+{
+    return app.add_option("FILE", options.file, "the configuration; - reads standard input")
+        ->required()
+        ->type_name("");
+}
+
+void add_configuration_verbs(CLI::App &app, Options &options)
+{
+    CLI::App *check =
+        app.add_subcommand("check", "Check a configuration file without applying it");
+    add_file(*check, options);
+    check->add_flag("--on-host", options.on_host,
+                    "have the daemon check it too: interfaces, local addresses, and what "
+                    "would change");
+
+    CLI::App *apply = app.add_subcommand("apply", "Put a configuration file in force");
+    add_file(*apply, options);
+    apply->add_flag("--reset-overrides", options.reset_overrides,
+                    "drop what was changed with 'backend' since");
+    apply
+        ->add_option("--if-revision", options.if_revision,
+                     "refuse unless this revision is in force now")
+        ->type_name("N")
+        ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()));
+
+    app.add_subcommand("export", "Print the effective configuration: file and overrides");
+}
+
+void add_service_verbs(CLI::App &app, Options &options)
+{
+    CLI::App *service = app.add_subcommand("service", "Look at services");
+    service->require_subcommand(1);
+    service->add_subcommand("list", "List all services");
+    service->add_subcommand("show", "Show one service with its backends' shares")
+        ->add_option("NAME", options.service, "the service")
+        ->required()
+        ->type_name("");
+}
+
+void add_backend_verbs(CLI::App &app, Options &options)
+{
+    const auto weights = CLI::Range(uint32_t{0}, model::kWeightMax);
+    CLI::App *backend = app.add_subcommand("backend", "Look at backends, and change them");
+    backend->require_subcommand(1);
+    backend->add_subcommand("list", "List all backends with state and next hop");
+
+    CLI::App *add = backend->add_subcommand("add", "Add a backend to a pool");
+    add_backend_name(*add, options);
+    add->add_option("ADDRESS", options.address, "its IPv4 or IPv6 address")
+        ->required()
+        ->type_name("");
+    add->add_option("--weight", options.weight,
+                    fmt::format("its share relative to the others; {} if not given",
+                                model::kWeightDefault))
+        ->type_name("N")
+        ->check(weights);
+
+    add_backend_name(
+        *backend->add_subcommand("remove", "Remove a backend: it gets no packets any more"),
+        options);
+    add_backend_name(*backend->add_subcommand("enable", "Enable a disabled backend"), options);
+    add_backend_name(
+        *backend->add_subcommand("disable", "Take a backend out without removing it"), options);
+
+    CLI::App *weight = backend->add_subcommand("weight", "Change a backend's weight");
+    add_backend_name(*weight, options);
+    weight->add_option("N", options.weight, "the weight; 0 gets no new flows")
+        ->required()
+        ->type_name("")
+        ->check(weights);
+}
+
+std::string footer()
+{
+    std::string text = "Every verb takes --json and --socket.\n\nExit codes:\n";
+    for (const auto &[code, meaning] : exit_meanings()) {
+        text += fmt::format("  {}  {}\n", code, meaning);
+    }
+    text.pop_back();
+    return text;
+}
+
+}  // namespace
+
+std::unique_ptr<CLI::App> make_grammar(Options &options)
+{
+    auto app = std::make_unique<CLI::App>("Speaks to guidewayd, the load balancer's daemon.",
+                                          "guideway");
+    app->require_subcommand(1);
+    app->fallthrough();
+    app->footer(footer());
+    app->add_option("--socket", options.socket,
+                    "the daemon's socket; if not given, the only one in /run/guideway")
+        ->type_name("PATH")
+        ->envname("GUIDEWAY_SOCKET");
+    app->add_flag("--json", options.json, "print the API's answer, for programs");
+    app->set_version_flag("--version", std::string("guideway ") + GUIDEWAY_VERSION,
+                          "print the version of this program and end");
+
+    app->add_subcommand("status", "Show what the daemon does, and what is wrong");
+    add_configuration_verbs(*app, options);
+    add_service_verbs(*app, options);
+    add_backend_verbs(*app, options);
+
+    CLI::App *counters =
+        app->add_subcommand("counters", "Show packets by reason, service and backend");
+    CLI::Option *all = counters->add_flag("--all", options.all, "what is zero, too");
+    counters->add_flag("--nonzero", options.nonzero, "only what is not zero (the default)")
+        ->excludes(all);
+
+    app->add_subcommand("version", "Show the versions of this program and of the daemon");
+    app->add_subcommand("detach",
+                        "Remove the XDP program and its tables, and end the daemon: services "
+                        "stop being forwarded");
+    app->add_subcommand("completion", "Print a completion script for a shell")
+        ->add_option("SHELL", options.shell, "bash, zsh or fish")
+        ->required()
+        ->type_name("")
+        ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    // For the build: an empty group keeps it out of help and completion.
+    CLI::App *man = app->add_subcommand("man", "Print the manual page")->group("");
+    man->add_flag("--daemon", options.daemon, "of guidewayd, whose help is read from stdin");
+    return app;
+}
+
+std::string chosen_verb(const CLI::App &app)
+{
+    std::string verb;
+    for (const CLI::App *at = &app; !at->get_subcommands().empty();) {
+        at = at->get_subcommands().front();
+        verb += (verb.empty() ? "" : " ") + at->get_name();
+    }
+    return verb;
+}
+
+}  // namespace guideway::cli

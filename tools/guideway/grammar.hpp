@@ -1,0 +1,36 @@
+// What can be typed, as one CLI11 tree. Help, completion scripts and the manual page are
+// made from it, so that none can disagree with another.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace guideway::cli {
+
+struct Options {
+    std::string socket;
+    bool json = false;
+    std::string file;
+    bool on_host = false;
+    bool reset_overrides = false;
+    std::optional<int64_t> if_revision;
+    std::string service;
+    std::string backend;  // POOL/NAME
+    std::string address;
+    std::optional<uint32_t> weight;
+    bool all = false;
+    bool nonzero = false;
+    std::string shell;
+    bool daemon = false;
+};
+
+// The tree fills `options`, which must outlive it.
+[[nodiscard]] std::unique_ptr<CLI::App> make_grammar(Options &options);
+
+// "backend weight" when that was typed; empty when nothing was.
+[[nodiscard]] std::string chosen_verb(const CLI::App &app);
+
+}  // namespace guideway::cli

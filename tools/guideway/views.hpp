@@ -1,0 +1,21 @@
+// The API's answers as an operator reads them. Pure: JSON in, text out. A field that a
+// daemon of another version does not send is shown as "?" or left out, never an error.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace guideway::cli {
+
+[[nodiscard]] std::string status_view(const nlohmann::json &status, bool colours);
+[[nodiscard]] std::string services_view(const nlohmann::json &services, bool colours);
+[[nodiscard]] std::string service_view(const nlohmann::json &service, bool colours);
+[[nodiscard]] std::string backends_view(const nlohmann::json &backends, bool colours);
+// Without `all`, what is zero is left out.
+[[nodiscard]] std::string counters_view(const nlohmann::json &counters, bool all, bool colours);
+// What an apply or a change of a backend answers.
+[[nodiscard]] std::string change_view(const nlohmann::json &change, bool colours);
+// "FILE:LINE:COLUMN: MESSAGE; HINT"
+[[nodiscard]] std::string problem_view(const nlohmann::json &problem);
+
+}  // namespace guideway::cli
