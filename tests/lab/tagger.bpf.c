@@ -15,9 +15,8 @@
 SEC("tc/vlan")
 int push_vlan(struct __sk_buff *frame)
 {
-    return bpf_skb_vlan_push(frame, GW_BE16(GW_ETHERTYPE_VLAN), CUSTOMER_ID) == 0
-               ? TC_ACT_OK
-               : TC_ACT_SHOT;
+    return bpf_skb_vlan_push(frame, GW_BE16(GW_ETHERTYPE_VLAN), CUSTOMER_ID) == 0 ? TC_ACT_OK
+                                                                                  : TC_ACT_SHOT;
 }
 
 SEC("tc/qinq")
