@@ -7,17 +7,17 @@ topology() {
 
       ${BOLD}client${PLAIN}  10.0.0.2, 2001:db8::2
         │  ▲
-        ▼  │                          service addresses 203.0.113.10 and
-      ${BOLD}router${PLAIN}◄───────────┐            2001:db8:113::10
-        │ to the service │
-        │ addresses      │ answers go straight back
-        ▼                │
-      ${BOLD}edge1${PLAIN}            │
-      ${GREEN}XDP program${PLAIN}      │          guidewayd keeps its tables
-        ║ IP in IP       │
-        ╠═══════► ${BOLD}gw1${PLAIN} ───┤
-        ╠═══════► ${BOLD}gw2${PLAIN} ───┤          nginx, and the decapsulator
-        ╚═══════► ${BOLD}gw3${PLAIN} ───┘
+        ▼  │                    service addresses 203.0.113.10 and
+      ${BOLD}router${PLAIN} ◄────────┐         2001:db8:113::10
+        │ to those    │
+        │ addresses   │         answers go straight back
+        ▼             │
+      ${BOLD}edge1${PLAIN}           │
+      ${GREEN}XDP program${PLAIN}     │         guidewayd keeps its tables
+        ║ IP in IP    │
+        ╠════► ${BOLD}gw1${PLAIN} ───┤
+        ╠════► ${BOLD}gw2${PLAIN} ───┤         nginx, and the decapsulator
+        ╚════► ${BOLD}gw3${PLAIN} ───┘
 
 PICTURE
 }

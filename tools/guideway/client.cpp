@@ -243,8 +243,11 @@ Outcome<nlohmann::json> Client::ask(const std::string &method, const std::string
     if (answer->status == 405 || (answer->status == 404 && message.contains("docs/api.md"))) {
         return std::unexpected(not_understood(attempted));
     }
+    // Many of the daemon's errors say already what was attempted.
     return std::unexpected(Failure{.exit = Exit::kFailed,
-                                   .message = "cannot " + attempted + ": " + message,
+                                   .message = message.starts_with("cannot ")
+                                                  ? message
+                                                  : "cannot " + attempted + ": " + message,
                                    .body = std::move(parsed)});
 }
 
