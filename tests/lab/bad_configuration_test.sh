@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # A configuration that is wrong is refused with its place, and what was running goes on.
 
-# bad NAME SED-EXPRESSION: the lab's configuration with one mistake, refused by check and by
+# bad NAME SED-EXPRESSION: the lab's configuration with one mistake, refused by check on that host and by
 # apply, at a line, with nothing changed.
 bad() {
     local name=$1 before
     base_configuration | sed "$2" >"$SCRATCH/$name.yaml"
     before=$(revision)
-    refused guideway check "$SCRATCH/$name.yaml"
+    refused guideway check --on-host "$SCRATCH/$name.yaml"
     refused guideway apply "$SCRATCH/$name.yaml"
     expect_match "$name.yaml:[0-9]+:[0-9]+: " "$SAID" "the refusal of $name"
     expect_equal "$before" "$(revision)" "revision after $name"

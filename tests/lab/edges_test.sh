@@ -7,7 +7,7 @@ second() {
 }
 
 second_edge_serves() {
-    second version >/dev/null 2>&1 || lab daemon start edge2
+    second status >/dev/null 2>&1 || lab daemon start edge2
     eventually 10 second_is_ready
 }
 
