@@ -116,8 +116,8 @@ GW_INLINE void gw_process(struct gw_packet *packet, struct gw_outcome *outcome)
     walk.is_ipv6 = 0;
     walk.is_icmp_error = 0;
 
-    if (GW_LIKELY(gw_generation_acts(
-            gw_read_once32(&gw_walk_header(&walk)->active_generation), gw_generation(packet)))) {
+    if (GW_LIKELY(gw_generation_acts(gw_read_once32(&gw_walk_header(&walk)->active_generation),
+                                     gw_generation(packet)))) {
         outcome->reason = gw_walk_packet(&walk, packet);
     }
     outcome->service = walk.service;

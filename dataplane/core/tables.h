@@ -64,7 +64,7 @@ struct gw_tables_header {
     struct gw_capacity capacity;
     uint32_t writer_serial;  // counts completed changes of the control plane
     struct gw_layout layout;
-    uint32_t last_generation;   // highest ever given out, also to programs that never acted
+    uint32_t last_generation;  // highest ever given out, also to programs that never acted
 };
 GW_STATIC_ASSERT(sizeof(struct gw_tables_header) <= GW_HEADER_BYTES, "one page");
 

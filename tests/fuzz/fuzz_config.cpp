@@ -32,8 +32,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         config::Position last;
         for (const config::Problem &problem : document.error()) {
             require(!problem.message.empty(), "a problem has a message");
-            require(problem.to_string().find('\n') == std::string::npos, "a problem is one line");
-            require(problem.position.line >= last.line, "problems are in the order of the text");
+            require(problem.to_string().find('\n') == std::string::npos,
+                    "a problem is one line");
+            require(problem.position.line >= last.line,
+                    "problems are in the order of the text");
             last = problem.position;
         }
         return 0;
