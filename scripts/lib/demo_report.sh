@@ -71,9 +71,8 @@ latencies() {
 fast_path() {
     printf '  %sFast path%s\n' "$BOLD" "$PLAIN"
     results status '.interfaces[] | "    \(.name): \(.mode) XDP, " +
-        (if .attachment == "alone" then "alone on the interface"
-         else "through the dispatcher" end) +
-        ", program \(.program_id)" + (if .note == "" then "" else "\n    (\(.note))" end)'
+        (if .attachment == "alone" then "alone on the interface (this kernel takes no dispatcher)"
+         else "through the dispatcher, which other XDP programs can share" end)'
     echo
 }
 

@@ -60,7 +60,7 @@ start_daemon() {
     mkdir -p "$RUN/$host/state" "$RUN/$host/run"
     start_process "$host" guidewayd "$DAEMON" "${options[@]}"
     for ((i = 0; i < 100; i++)); do
-        if guideway_cli "$host" version >/dev/null 2>&1; then
+        if guideway_cli "$host" status >/dev/null 2>&1; then
             return 0
         fi
         process_id "$host" guidewayd >/dev/null || break

@@ -171,7 +171,7 @@ begin_afresh() {
     lab tags edge1 plain
     lab path-mtu 1500
     forget_paths
-    if ! guideway version >/dev/null 2>&1; then
+    if ! guideway status >/dev/null 2>&1; then
         lab daemon start edge1
     fi
     guideway apply --reset-overrides "$(lab_directory)/edge1/edge.yaml"
