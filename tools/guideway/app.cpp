@@ -338,6 +338,26 @@ void report(const Failure &failure, bool as_json, const Streams &streams)
     streams.err << "guideway: " << printable(failure.message) << "\n";
 }
 
+// CLI11 says of an unknown verb only that one is required.
+std::string usage_error(const CLI::App &app, const CLI::ParseError &error)
+{
+    const CLI::App *deepest = &app;
+    while (!deepest->get_subcommands().empty()) {
+        deepest = deepest->get_subcommands().front();
+    }
+    std::string verbs;
+    for (const CLI::App *verb : deepest->get_subcommands(
+             [](const CLI::App *candidate) { return !candidate->get_group().empty(); })) {
+        verbs += (verbs.empty() ? "" : ", ") + verb->get_name();
+    }
+    for (const auto &word : app.remaining(true)) {
+        if (!verbs.empty() && !word.starts_with('-')) {
+            return "there is no verb '" + word + "' here; verbs are " + verbs;
+        }
+    }
+    return error.what();
+}
+
 }  // namespace
 
 const std::vector<ExitMeaning> &exit_meanings()
@@ -365,7 +385,7 @@ Exit run(const std::vector<std::string> &arguments, const Streams &streams)
         return Exit::kOk;
     } catch (const CLI::ParseError &error) {
         const std::string verb = chosen_verb(*app);
-        streams.err << "guideway: " << printable(error.what()) << "; see 'guideway "
+        streams.err << "guideway: " << printable(usage_error(*app, error)) << "; see 'guideway "
                     << (verb.empty() ? "" : verb + " ") << "--help'\n";
         return Exit::kUsage;
     }
