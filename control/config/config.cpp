@@ -63,6 +63,20 @@ Position place(const std::map<std::string, Position> &positions, const std::stri
         .value_or(root == positions.end() ? Position{} : root->second);
 }
 
+// By place; those of one place stay in the order in which they were found.
+void put_in_order(std::vector<Problem> &problems)
+{
+    std::multimap<std::pair<int, int>, Problem> by_place;
+    for (Problem &problem : problems) {
+        const Position at = problem.position;
+        by_place.emplace(std::pair(at.line, at.column), std::move(problem));
+    }
+    problems.clear();
+    for (auto &[at, problem] : by_place) {
+        problems.push_back(std::move(problem));
+    }
+}
+
 void add_violations(const Reading &reading, std::vector<Problem> &problems)
 {
     for (model::Violation &violation : model::validate(reading.desired)) {
@@ -116,9 +130,7 @@ std::expected<Document, std::vector<Problem>> parse(std::string_view file,
     if (problems.empty()) {
         return document;
     }
-    std::ranges::stable_sort(problems, {}, [](const Problem &problem) {
-        return std::pair(problem.position.line, problem.position.column);
-    });
+    put_in_order(problems);
     if (problems.size() > kProblemsMax) {
         const size_t more = problems.size() - kProblemsMax;
         problems.resize(kProblemsMax);
@@ -166,9 +178,7 @@ std::vector<Problem> check_on_host(const Document &document, const model::HostFa
                    "itself; service addresses are routed to this host, never configured on it");
         }
     }
-    std::ranges::stable_sort(problems, {}, [](const Problem &problem) {
-        return std::pair(problem.position.line, problem.position.column);
-    });
+    put_in_order(problems);
     return problems;
 }
 
