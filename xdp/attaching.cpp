@@ -102,6 +102,9 @@ Result<std::vector<Held>> survey(const Ownership &ownership)
     return held;
 }
 
+namespace {
+
+// Takes our programs off an interface.
 Result<void> take_off(const Held &held)
 {
     if (held.members.empty()) {
@@ -113,6 +116,29 @@ Result<void> take_off(const Held &held)
         }
     }
     return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> take_off_except(const Ownership &ownership,
+                                                 const std::set<uint32_t> &kept_ifindices)
+{
+    auto held = survey(ownership);
+    if (!held) {
+        return std::unexpected(std::move(held.error()));
+    }
+    std::vector<std::string> names;
+    for (const auto &each : *held) {
+        if (kept_ifindices.contains(each.interface.ifindex)) {
+            continue;
+        }
+        if (auto off = take_off(each); !off) {
+            return std::unexpected(std::move(off.error()));
+        }
+        names.push_back(each.interface.name);
+    }
+    forget_lost_dispatchers([&](const Program &program) { return ownership.covers(program); });
+    return names;
 }
 
 Result<Exchange> Exchange::prepare(const std::vector<Interface> &interfaces,

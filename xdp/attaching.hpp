@@ -41,8 +41,9 @@ struct Held {
 // Every such interface of this network namespace.
 [[nodiscard]] Result<std::vector<Held>> survey(const Ownership &ownership);
 
-// Takes our programs off it.
-[[nodiscard]] Result<void> take_off(const Held &held);
+// Takes our programs off all of them but those kept, and returns the names of the others.
+[[nodiscard]] Result<std::vector<std::string>> take_off_except(
+    const Ownership &ownership, const std::set<uint32_t> &kept_ifindices);
 
 class Exchange {
   public:

@@ -82,7 +82,9 @@ Result<std::vector<Interface>> all_interfaces()
     return interfaces;
 }
 
-Result<std::optional<Occupant>> occupant_of(const Interface &interface)
+namespace {
+
+Result<std::optional<Occupant>> ask_for_occupant(const Interface &interface)
 {
     const Transcript transcript;
     LIBBPF_OPTS(bpf_xdp_query_opts, query);
@@ -106,6 +108,18 @@ Result<std::optional<Occupant>> occupant_of(const Interface &interface)
         return std::unexpected(std::move(program.error()).within(interface.name));
     }
     return Occupant{std::move(*program), native != 0 ? Mode::kNative : Mode::kGeneric};
+}
+
+}  // namespace
+
+Result<std::optional<Occupant>> occupant_of(const Interface &interface)
+{
+    // The program may be exchanged between learning its number and opening it.
+    auto occupant = ask_for_occupant(interface);
+    for (int again = 0; again < 3 && !occupant; again++) {
+        occupant = ask_for_occupant(interface);
+    }
+    return occupant;
 }
 
 Result<void> put_alone(const Interface &interface, int program_fd, Mode mode,

@@ -2,12 +2,15 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <xdp/libxdp.h>
 #include <xdp/prog_dispatcher.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -21,6 +24,7 @@ namespace guideway::xdp {
 namespace {
 
 constexpr auto kObjectName = "xdp-dispatcher.o";
+constexpr auto kPinDirectory = "/sys/fs/bpf/xdp";  // libxdp's, with its lock
 constexpr auto kSectionName = "xdp.frags";
 
 struct Close {
@@ -84,7 +88,7 @@ class HeldLinks {
         if (!occupant || !*occupant) {
             return;
         }
-        const auto pins = std::filesystem::path("/sys/fs/bpf/xdp") /
+        const auto pins = std::filesystem::path(kPinDirectory) /
                           ("dispatch-" + std::to_string(interface.ifindex) + "-" +
                            std::to_string((*occupant)->program.id));
         for (int slot = 0; slot < MAX_DISPATCHER_ACTIONS; slot++) {
@@ -267,6 +271,67 @@ Result<void> leave_dispatcher(const Interface &interface, uint32_t program_id)
                                             interface.name, result, transcript));
     }
     return {};
+}
+
+namespace {
+
+// dispatch-IFINDEX-PROGRAMID
+struct DispatcherPins {
+    std::filesystem::path directory;
+    uint32_t ifindex = 0;
+    uint32_t program_id = 0;
+};
+
+std::vector<DispatcherPins> all_dispatcher_pins()
+{
+    std::vector<DispatcherPins> all;
+    std::error_code error;
+    for (const auto &entry : std::filesystem::directory_iterator(kPinDirectory, error)) {
+        DispatcherPins pins{.directory = entry.path()};
+        if (std::sscanf(entry.path().filename().c_str(), "dispatch-%u-%u", &pins.ifindex,
+                        &pins.program_id) == 2) {
+            all.push_back(std::move(pins));
+        }
+    }
+    return all;
+}
+
+bool is_in_use(const DispatcherPins &pins)
+{
+    auto occupant = occupant_of({.name = pins.directory.native(), .ifindex = pins.ifindex});
+    // Not knowing is no reason to remove anything.
+    return !occupant || (*occupant && (*occupant)->program.id == pins.program_id);
+}
+
+bool holds_any(const DispatcherPins &pins, const std::function<bool(const Program &)> &is_ours)
+{
+    for (int slot = 0; slot < MAX_DISPATCHER_ACTIONS; slot++) {
+        auto program =
+            program_of_pin(pins.directory / ("prog" + std::to_string(slot) + "-prog"));
+        if (program && is_ours(*program)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+}  // namespace
+
+void forget_lost_dispatchers(const std::function<bool(const Program &)> &is_ours)
+{
+    // libxdp fills the directory before the dispatcher is on its interface, under this lock.
+    const Descriptor lock(open(kPinDirectory, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!lock.valid() || flock(lock.get(), LOCK_EX) != 0) {
+        return;
+    }
+    for (const auto &pins : all_dispatcher_pins()) {
+        // Interface numbers repeat in other network namespaces. Programs of ours are only in
+        // this one, so a dispatcher that holds one and is not on its interface is on none.
+        if (holds_any(pins, is_ours) && !is_in_use(pins)) {
+            std::error_code ignored;
+            std::filesystem::remove_all(pins.directory, ignored);
+        }
+    }
 }
 
 }  // namespace guideway::xdp

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -42,5 +43,10 @@ void use_our_dispatcher_object();
 // Takes the program with this id out; the last one takes the dispatcher with it. An
 // interface that is gone is no error.
 [[nodiscard]] Result<void> leave_dispatcher(const Interface &interface, uint32_t program_id);
+
+// Removes what libxdp keeps of dispatchers that held one of our programs on an interface that
+// has gone, or has lost its dispatcher to somebody's `ip link set dev … xdp off`. Without
+// that the programs stay in the kernel for ever. `is_ours` tells our programs.
+void forget_lost_dispatchers(const std::function<bool(const Program &)> &is_ours);
 
 }  // namespace guideway::xdp

@@ -30,16 +30,45 @@ std::string program_pin_name(const std::string &interface)
     return name;
 }
 
-std::vector<std::filesystem::path> program_pins(const std::filesystem::path &directory)
+std::vector<std::filesystem::path> pins_with_prefix(const std::filesystem::path &directory,
+                                                    std::string_view prefix)
 {
     std::vector<std::filesystem::path> pins;
     std::error_code error;
     for (const auto &entry : std::filesystem::directory_iterator(directory, error)) {
-        if (entry.path().filename().native().starts_with(kProgramPinPrefix)) {
+        if (entry.path().filename().native().starts_with(prefix)) {
             pins.push_back(entry.path());
         }
     }
     return pins;
+}
+
+Ownership ownership_of(const std::filesystem::path &pin_directory, uint32_t region_map_id)
+{
+    Ownership ownership{.region_map_id = region_map_id, .pinned_ids = {}};
+    for (const auto &pin : pins_with_prefix(pin_directory, kProgramPinPrefix)) {
+        if (auto program = program_of_pin(pin)) {
+            ownership.pinned_ids.insert(program->id);
+        }
+    }
+    return ownership;
+}
+
+void drop_pins_except(const std::filesystem::path &pin_directory,
+                      const std::vector<AttachedInterface> &kept)
+{
+    std::set<std::string> names;
+    for (const auto &interface : kept) {
+        names.insert(program_pin_name(interface.name));
+    }
+    for (const auto &pin : pins_with_prefix(pin_directory, kProgramPinPrefix)) {
+        if (!names.contains(pin.filename().native())) {
+            unlink(pin.c_str());
+        }
+    }
+    for (const auto &pin : pins_with_prefix(pin_directory, kInterimPinPrefix)) {
+        unlink(pin.c_str());  // left by one who was killed
+    }
 }
 
 }  // namespace
@@ -70,23 +99,15 @@ struct FastPath::State {
     [[nodiscard]] Ownership ownership() const;
     [[nodiscard]] Result<void> ensure_region_pinned() const;
     [[nodiscard]] uint32_t take_generation() const;
-    void drop_pins_except(const std::vector<AttachedInterface> &kept) const;
     [[nodiscard]] Result<LoadedProgram> open_program(uint32_t generation) const;
     [[nodiscard]] const std::optional<std::string> &dispatcher_obstacle();
-    [[nodiscard]] Result<void> take_off_unlisted(const std::set<uint32_t> &kept) const;
 
   private:
 };
 
 Ownership FastPath::State::ownership() const
 {
-    Ownership ownership{.region_map_id = region.map_id, .pinned_ids = {}};
-    for (const auto &pin : program_pins(pin_directory)) {
-        if (auto program = program_of_pin(pin)) {
-            ownership.pinned_ids.insert(program->id);
-        }
-    }
-    return ownership;
+    return ownership_of(pin_directory, region.map_id);
 }
 
 // After a detach the tables are no longer pinned, and a later daemon must find them.
@@ -111,19 +132,6 @@ uint32_t FastPath::State::take_generation() const
     return next;
 }
 
-void FastPath::State::drop_pins_except(const std::vector<AttachedInterface> &kept) const
-{
-    std::set<std::string> names;
-    for (const auto &interface : kept) {
-        names.insert(program_pin_name(interface.name));
-    }
-    for (const auto &pin : program_pins(pin_directory)) {
-        if (!names.contains(pin.filename().native())) {
-            unlink(pin.c_str());
-        }
-    }
-}
-
 Result<LoadedProgram> FastPath::State::open_program(uint32_t generation) const
 {
     return LoadedProgram::open(tables, region.fd.get(), generation);
@@ -136,22 +144,6 @@ const std::optional<std::string> &FastPath::State::dispatcher_obstacle()
         obstacle = probe ? xdp::dispatcher_obstacle(std::move(*probe)) : probe.error().message;
     }
     return *obstacle;
-}
-
-Result<void> FastPath::State::take_off_unlisted(const std::set<uint32_t> &kept) const
-{
-    auto held = survey(ownership());
-    if (!held) {
-        return std::unexpected(std::move(held.error()));
-    }
-    for (const auto &each : *held) {
-        if (!kept.contains(each.interface.ifindex)) {
-            if (auto off = take_off(each); !off) {
-                return off;
-            }
-        }
-    }
-    return {};
 }
 
 FastPath::FastPath(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -278,31 +270,42 @@ Result<void> FastPath::attach(const std::vector<std::string> &interfaces, Mode m
             outcome = std::move(pinned);
         }
     }
-    auto cleared = state_->take_off_unlisted(kept);
-    if (!cleared && outcome) {
-        outcome = std::move(cleared);
+    auto taken_off = take_off_except(state_->ownership(), kept);
+    if (!taken_off && outcome) {
+        outcome = std::unexpected(std::move(taken_off.error()));
     }
-    state_->drop_pins_except(state_->interfaces);
+    drop_pins_except(state_->pin_directory, state_->interfaces);
     return outcome;
 }
 
 Result<std::vector<std::string>> FastPath::detach()
 {
-    auto held = survey(state_->ownership());
-    if (!held) {
-        return std::unexpected(std::move(held.error()));
+    auto names = take_off_except(state_->ownership(), {});
+    if (names) {
+        state_->tables.header().active_generation = 0;
+        state_->interfaces.clear();
+        drop_pins_except(state_->pin_directory, {});
+        unlink(state_->region_pin().c_str());
     }
-    std::vector<std::string> names;
-    for (const auto &each : *held) {
-        if (auto off = take_off(each); !off) {
-            return std::unexpected(std::move(off.error()));
-        }
-        names.push_back(each.interface.name);
+    return names;
+}
+
+Result<std::vector<std::string>> FastPath::remove(const std::filesystem::path &pin_directory)
+{
+    auto lock = lock_pin_directory(pin_directory);
+    if (!lock) {
+        return std::unexpected(std::move(lock.error()));
     }
-    state_->tables.header().active_generation = 0;
-    state_->interfaces.clear();
-    state_->drop_pins_except({});
-    unlink(state_->region_pin().c_str());
+    const auto region_pin = pin_directory / kRegionPin;
+    const Descriptor region(bpf_obj_get(region_pin.c_str()));
+    use_our_dispatcher_object();
+    auto names = take_off_except(
+        ownership_of(pin_directory, region.valid() ? map_id(region.get()) : 0), {});
+    if (names) {
+        drop_pins_except(pin_directory, {});
+        unlink(region_pin.c_str());
+        rmdir(pin_directory.c_str());
+    }
     return names;
 }
 

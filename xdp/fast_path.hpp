@@ -51,6 +51,11 @@ class FastPath {
     // Removes our program everywhere and the pins. The tables stay mapped until destruction.
     [[nodiscard]] Result<std::vector<std::string>> detach();
 
+    // The same for an instance that no daemon holds, also when its tables cannot be adopted
+    // because another build or other sizes made them. Returns the interfaces' names.
+    [[nodiscard]] static Result<std::vector<std::string>> remove(
+        const std::filesystem::path &pin_directory);
+
     [[nodiscard]] const std::vector<AttachedInterface> &interfaces() const;
     [[nodiscard]] Tables &tables();
     [[nodiscard]] bool adopted() const;  // the region was there before open()

@@ -66,9 +66,8 @@ Result<Program> program_of_pin(const std::filesystem::path &pin)
 
 Result<void> pin_replacing(int fd, const std::filesystem::path &pin)
 {
-    // BPF file systems refuse names with a dot, so the interim name has none.
     std::filesystem::path interim = pin;
-    interim.replace_filename("pinning-" + pin.filename().native());
+    interim.replace_filename(std::string(kInterimPinPrefix) + pin.filename().native());
     unlink(interim.c_str());  // left by one who was killed here
     if (bpf_obj_pin(fd, interim.c_str()) != 0) {
         return std::unexpected(Error::system("pin", interim.native()));

@@ -50,7 +50,9 @@ struct Program {
 [[nodiscard]] Result<Program> program_of_id(uint32_t id);
 [[nodiscard]] Result<Program> program_of_pin(const std::filesystem::path &pin);
 
-// Pins `fd` as `pin`, replacing what was pinned there in one step.
+// Pins `fd` as `pin`, replacing what was pinned there in one step. Meanwhile there is a pin
+// with this in front of its name.
+inline constexpr std::string_view kInterimPinPrefix = "pinning-";
 [[nodiscard]] Result<void> pin_replacing(int fd, const std::filesystem::path &pin);
 
 // Makes sure that a BPF file system is mounted above `pin_directory`, makes the directory,

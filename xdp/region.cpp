@@ -21,6 +21,12 @@ Result<bpf_map_info> map_info(int fd)
 
 }  // namespace
 
+uint32_t map_id(int fd)
+{
+    auto info = map_info(fd);
+    return info ? info->id : 0;
+}
+
 Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin,
                                             uint32_t total_bytes)
 {

@@ -15,6 +15,9 @@ struct Region {
     uint32_t map_id = 0;
 };
 
+// The kernel's number of a map; 0 when `fd` is none.
+[[nodiscard]] uint32_t map_id(int fd);
+
 // The pinned region of `total_bytes`, or none when nothing is pinned. One of another size or
 // kind is an error.
 [[nodiscard]] Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin,

@@ -299,6 +299,35 @@ TEST_F(Sharing, LetsOthersComeAndGoUnderTraffic)
     ASSERT_OK(fast_path->detach());
 }
 
+int dispatchers_kept()
+{
+    std::error_code error;
+    const std::filesystem::directory_iterator kept("/sys/fs/bpf/xdp", error);
+    return error ? 0 : static_cast<int>(std::distance(begin(kept), end(kept)));
+}
+
+TEST_F(Sharing, ForgetsDispatchersOfInterfacesThatWentAway)
+{
+    auto fast_path = open();
+    ASSERT_OK(fast_path);
+    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
+    const int kept = dispatchers_kept();
+    EXPECT_GE(kept, 1);
+    TearDownInterfaces();
+    EXPECT_EQ(dispatchers_kept(), kept) << "the kernel does not clean up by itself";
+    SetUpInterfaces();
+    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
+    EXPECT_EQ(dispatchers_kept(), kept);
+    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
+    // As somebody may do by hand.
+    run(std::string("ip link set dev ") + kEdge + " xdp off");
+    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
+    EXPECT_EQ(dispatchers_kept(), kept);
+    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
+    ASSERT_OK(fast_path->detach());
+    EXPECT_EQ(dispatchers_kept(), kept - 1);
+}
+
 TEST_F(Sharing, RefusesAProgramThatIsNotInADispatcher)
 {
     OtherProgram other;

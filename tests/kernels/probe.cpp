@@ -233,17 +233,27 @@ void Probe::SetUpTestSuite()
     ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "a network namespace needs root";
 }
 
-void Probe::SetUp()
+void Probe::SetUpInterfaces()
 {
     run(std::string("ip link add ") + kEdge + " type veth peer name " + kPeer +
         " && ip link set " + kEdge + " up && ip link set " + kPeer + " up");
+}
+
+void Probe::TearDownInterfaces()
+{
+    std::system((std::string("ip link del ") + kEdge + " 2>/dev/null").c_str());
+}
+
+void Probe::SetUp()
+{
+    SetUpInterfaces();
     options_.pin_directory = "/sys/fs/bpf/guideway-probe-" + std::to_string(getpid());
     options_.capacity = kCapacity;
 }
 
 void Probe::TearDown()
 {
-    std::system((std::string("ip link del ") + kEdge + " 2>/dev/null").c_str());
+    TearDownInterfaces();
     std::error_code ignored;
     std::filesystem::remove_all(options_.pin_directory, ignored);
 }

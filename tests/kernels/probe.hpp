@@ -86,6 +86,8 @@ class Probe : public ::testing::Test {
     static void SetUpTestSuite();
     void SetUp() override;
     void TearDown() override;
+    static void SetUpInterfaces();
+    static void TearDownInterfaces();
 
     [[nodiscard]] Result<xdp::FastPath> open() const { return xdp::FastPath::open(options_); }
 

@@ -329,6 +329,26 @@ TEST_F(FastPathTest, RefusesTablesOfOtherSizesAndKeys)
     EXPECT_NE(program_on("gwt0"), 0U);
 }
 
+TEST_F(FastPathTest, IsRemovedWithoutADaemonWhateverItsSizes)
+{
+    {
+        auto larger = options_;
+        larger.capacity.ring_slots_max *= 2;
+        auto fast_path = FastPath::open(larger);
+        ASSERT_OK(fast_path);
+        ASSERT_OK(fast_path->attach({"gwt0"}, Mode::kNative));
+        auto refused = FastPath::remove(options_.pin_directory);
+        ASSERT_FALSE(refused.has_value()) << "a daemon holds it";
+    }
+    std::filesystem::rename(options_.pin_directory / "program-gwt0",
+                            options_.pin_directory / "pinning-program-gwt0");
+    auto names = FastPath::remove(options_.pin_directory);
+    ASSERT_OK(names);
+    EXPECT_EQ(*names, std::vector<std::string>{"gwt0"});
+    EXPECT_EQ(program_on("gwt0"), 0U);
+    EXPECT_FALSE(std::filesystem::exists(options_.pin_directory));
+}
+
 TEST_F(FastPathTest, PinsInterfacesWithDotsInTheirNames)
 {
     run("ip link add link gwt0 name gwt0.7 type vlan id 7 || ip link add gwt0.7 type veth");
