@@ -135,8 +135,7 @@ class Bench {
         std::memcpy(const_cast<gw_layout *>(reinterpret_cast<const volatile gw_layout *>(
                         &skeleton->rodata->gw_layout_constants)),
                     &*layout, sizeof(*layout));
-        *const_cast<uint32_t *>(&skeleton->rodata->gw_generation_constant) =
-            packets::kGeneration;
+        skeleton->rodata->gw_generation_constant = packets::kGeneration;
         if (const int error = xdp_bench_bpf__load(skeleton.get()); error != 0) {
             return std::unexpected(Error::system("load", "the benchmark's BPF object", -error));
         }

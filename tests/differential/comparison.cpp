@@ -8,7 +8,6 @@ namespace guideway::differential {
 namespace {
 
 using packets::Engine;
-using packets::Ran;
 
 void set_icmp_limit(Engine &engine, bool exhausted)
 {

@@ -2,6 +2,7 @@
 // sanitizers see to that), and what comes out agrees with the verdict.
 //
 // Input: one byte of headroom in front of the frame, then the frame.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <numeric>
@@ -78,6 +79,36 @@ std::unique_ptr<Engine> make_engine()
     return std::move(*engine);
 }
 
+// What leaves has an IP header whose length is in the frame and, in IPv4, whose checksum is
+// right; and it either carries the packet that came in, unchanged, or answers it.
+void check_sent(const Bytes &in, const Bytes &out)
+{
+    const IpRange received = ip_range(in);
+    const IpRange sent = ip_range(out);
+    const bool is_ipv6 = sent.end > sent.begin && out[sent.begin] >> 4 == 6;
+    const size_t header_bytes = is_ipv6 ? GW_IPV6_BYTES : GW_IPV4_BYTES;
+    require(sent.end >= sent.begin + header_bytes, "a frame that leaves has headers");
+    const uint8_t *ip = &out[sent.begin];
+    if (!is_ipv6) {
+        const size_t total = static_cast<size_t>(ip[2]) << 8 | ip[3];
+        require(total == sent.end - sent.begin, "its length is in the frame");
+        require(internet_checksum(internet_sum(ip, GW_IPV4_BYTES)) == 0,
+                "its header's checksum is right");
+    }
+    const uint8_t carried = ip[is_ipv6 ? 6 : 9];
+    if (carried == GW_PROTO_IPIP || carried == GW_PROTO_IPV6) {
+        const size_t inner = sent.begin + header_bytes;
+        require(std::equal(in.begin() + static_cast<ptrdiff_t>(received.begin), in.end(),
+                           out.begin() + static_cast<ptrdiff_t>(inner), out.end()),
+                "the inner packet is unchanged");
+        require(sent.end - inner == received.end - received.begin,
+                "the outer length is the inner one and a header");
+    } else {
+        require(carried == (is_ipv6 ? GW_PROTO_ICMPV6 : GW_PROTO_ICMP),
+                "what is not carried is answered with ICMP");
+    }
+}
+
 void check(const Bytes &frame, uint32_t headroom_bytes)
 {
     static const std::unique_ptr<Engine> engine = make_engine();
@@ -91,8 +122,7 @@ void check(const Bytes &frame, uint32_t headroom_bytes)
             break;
         case Verdict::kSend:
         case Verdict::kRedirect:
-            require(ran->frame.size() >= GW_ETHERNET_BYTES + GW_IPV4_BYTES,
-                    "a frame that leaves has headers");
+            check_sent(frame, ran->frame);
             break;
         case Verdict::kDrop:
             break;

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "tests/packets/notation_names.hpp"
 #include "tests/packets/words.hpp"
 
 namespace guideway::packets {
@@ -33,32 +34,8 @@ void append(Bytes &bytes, std::span<const uint8_t> more)
     bytes.insert(bytes.end(), more.begin(), more.end());
 }
 
-uint16_t get16(const Bytes &bytes, size_t at)
-{
-    return static_cast<uint16_t>(bytes[at] << 8 | bytes[at + 1]);
-}
-
 // A value that the builder fills in unless the text gives it.
 using Override = std::optional<uint64_t>;
-
-const std::map<std::string, uint8_t, std::less<>> kProtocols = {
-    {"tcp", 6},        {"udp", 17},    {"icmp", 1},     {"icmpv6", 58},  {"ipv4", 4},
-    {"ipv6", 41},      {"hopopts", 0}, {"routing", 43}, {"dstopts", 60}, {"ah", 51},
-    {"mobility", 135}, {"hip", 139},   {"shim6", 140},  {"fragment", 44}};
-
-const std::map<std::string, uint16_t, std::less<>> kEtherTypes = {
-    {"vlan", 0x8100}, {"qinq", 0x88a8}, {"ipv4", 0x0800}, {"ipv6", 0x86dd}};
-
-const std::map<std::string, uint8_t, std::less<>> kIcmpTypes = {
-    {"echo-reply", 0},   {"unreachable", 3},    {"fragmentation-needed", 3},
-    {"echo-request", 8}, {"time-exceeded", 11}, {"parameter-problem", 12}};
-
-const std::map<std::string, uint8_t, std::less<>> kIcmpv6Types = {
-    {"unreachable", 1},       {"too-big", 2},        {"time-exceeded", 3},
-    {"parameter-problem", 4}, {"echo-request", 128}, {"echo-reply", 129}};
-
-const std::array<std::string_view, 8> kTcpFlags = {"FIN", "SYN", "RST", "PSH",
-                                                   "ACK", "URG", "ECE", "CWR"};
 
 // The IP header that a Layer 4 checksum includes.
 struct Parent {
@@ -224,22 +201,6 @@ Bytes Builder::vlan(size_t index, Words &words)
     return bytes;
 }
 
-Bytes from_hex(Words &words)
-{
-    Bytes bytes;
-    const std::string digits = words.next("hexadecimal digits");
-    for (size_t i = 0; i < digits.size(); i += 2) {
-        const auto pair = digits.substr(i, 2);
-        if (pair.size() != 2 ||
-            pair.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
-            words.fail("'" + digits + "' is not whole bytes in hexadecimal");
-            return {};
-        }
-        bytes.push_back(static_cast<uint8_t>(std::stoul(pair, nullptr, 16)));
-    }
-    return bytes;
-}
-
 Bytes Builder::ipv4(size_t index, Words &words)
 {
     Parent addresses{.source = words.address("the source"), .known = true};
@@ -274,7 +235,7 @@ Bytes Builder::ipv4(size_t index, Words &words)
         } else if (words.accept("version")) {
             version = words.number("the version", 15);
         } else if (words.accept("options")) {
-            options = from_hex(words);
+            options = words.hex_bytes();
         } else if (words.accept("checksum")) {
             checksum = words.number("the checksum", 0xffff);
         } else {
@@ -492,7 +453,7 @@ Bytes Builder::payload(size_t index, Words &words)
         }
     } else if (kind == "hex") {
         while (!words.done()) {
-            append(bytes, from_hex(words));
+            append(bytes, words.hex_bytes());
         }
     } else if (kind == "inner" || kind == "quote") {
         const auto range = ip_range(received_);
@@ -522,46 +483,6 @@ void Builder::tail(const std::string &kind, Words &words, Bytes &frame)
 }
 
 }  // namespace
-
-uint64_t internet_sum(const uint8_t *bytes, size_t count, uint64_t sum)
-{
-    for (size_t i = 0; i < count; i++) {
-        sum += i % 2 == 0 ? static_cast<uint64_t>(bytes[i]) << 8 : bytes[i];
-    }
-    return sum;
-}
-
-uint16_t internet_checksum(uint64_t sum)
-{
-    while (sum >> 16 != 0) {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    return static_cast<uint16_t>(~sum);
-}
-
-IpRange ip_range(const Bytes &frame)
-{
-    size_t at = 12;
-    for (int tags = 0; at + 2 <= frame.size(); tags++) {
-        const uint16_t type = get16(frame, at);
-        if ((type != 0x8100 && type != 0x88a8) || tags == 2) {
-            break;
-        }
-        at += 4;
-    }
-    if (at + 2 > frame.size()) {
-        return {frame.size(), frame.size()};
-    }
-    const uint16_t type = get16(frame, at);
-    at += 2;
-    size_t length = 0;
-    if (type == 0x0800 && at + 20 <= frame.size()) {
-        length = get16(frame, at + 2);
-    } else if (type == 0x86dd && at + 40 <= frame.size()) {
-        length = 40UL + get16(frame, at + 4);
-    }
-    return {at, std::min(frame.size(), at + length)};
-}
 
 Result<Bytes> frame_from_text(std::string_view text, const Bytes &received)
 {

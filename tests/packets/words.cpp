@@ -94,6 +94,22 @@ Mac Words::mac(std::string_view what)
     return mac;
 }
 
+std::vector<uint8_t> Words::hex_bytes()
+{
+    std::vector<uint8_t> bytes;
+    const std::string digits = next("hexadecimal digits");
+    for (size_t i = 0; i < digits.size(); i += 2) {
+        const auto pair = digits.substr(i, 2);
+        if (pair.size() != 2 ||
+            pair.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos) {
+            fail("'" + digits + "' is not whole bytes in hexadecimal");
+            return {};
+        }
+        bytes.push_back(static_cast<uint8_t>(std::stoul(pair, nullptr, 16)));
+    }
+    return bytes;
+}
+
 Words Words::layer()
 {
     Words part{""};

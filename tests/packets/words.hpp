@@ -36,6 +36,7 @@ class Words {
     uint64_t number(std::string_view what, uint64_t largest);
     Address address(std::string_view what);
     Mac mac(std::string_view what);
+    std::vector<uint8_t> hex_bytes();
 
     // The words that are left, up to the next "/", which is consumed.
     Words layer();

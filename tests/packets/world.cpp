@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "control/plane/directory.hpp"
 #include "dataplane/core/wire.h"
 #include "tests/packets/notation.hpp"
 
@@ -17,78 +18,6 @@ std::optional<uint32_t> index_of(const std::vector<T> &list, std::string_view na
         return std::nullopt;
     }
     return static_cast<uint32_t>(found - list.begin());
-}
-
-gw_address table_address(const Address &address)
-{
-    gw_address key{};
-    if (address.is_ipv6) {
-        key.high = gw_load64(address.bytes.data());
-        key.low = gw_load64(address.bytes.data() + 8);
-    } else {
-        key.high = GW_IPV4_TAG;
-        key.low = gw_load32(address.bytes.data());
-    }
-    return key;
-}
-
-// Everything that the directory is to contain.
-struct DirectoryContent {
-    struct Port {
-        size_t address;
-        uint8_t protocol;
-        uint16_t port_raw;
-        uint16_t value;
-    };
-    std::vector<Address> addresses;
-    std::vector<Port> ports;
-
-    size_t add(const Address &address)
-    {
-        const auto found = std::ranges::find(addresses, address);
-        if (found != addresses.end()) {
-            return static_cast<size_t>(found - addresses.begin());
-        }
-        addresses.push_back(address);
-        return addresses.size() - 1;
-    }
-};
-
-// Fills one copy with `content` under `seed`; false when a bucket overflows.
-bool fill_directory(Tables &tables, unsigned copy, const DirectoryContent &content,
-                    uint64_t seed)
-{
-    tables.directory(copy).seed = seed;
-    auto addresses = tables.address_buckets(copy);
-    auto ports = tables.port_buckets(copy);
-    std::ranges::fill(addresses, gw_address_bucket{});
-    std::ranges::fill(ports, gw_port_bucket{});
-    std::vector<uint32_t> address_index;
-    for (const auto &address : content.addresses) {
-        const gw_address key = table_address(address);
-        const uint32_t bucket =
-            gw_address_hash(seed, key.high, key.low) & tables.layout().address_buckets_mask;
-        auto &ways = addresses[bucket].way;
-        const auto way = std::ranges::find_if(
-            ways, [](const gw_address &w) { return w.high == 0 && w.low == 0; });
-        if (way == std::end(ways)) {
-            return false;
-        }
-        *way = key;
-        address_index.push_back(bucket * GW_ADDRESS_WAYS +
-                                static_cast<uint32_t>(way - std::begin(ways)));
-    }
-    for (const auto &port : content.ports) {
-        const uint64_t key =
-            gw_port_key(address_index[port.address], port.protocol, port.port_raw);
-        auto &ways = ports[gw_port_hash(seed, key) & tables.layout().port_buckets_mask].way;
-        const auto way = std::ranges::find(ways, 0U);
-        if (way == std::end(ways)) {
-            return false;
-        }
-        *way = key | port.value;
-    }
-    return true;
 }
 
 void write_outer_ipv4(uint8_t *l3, gw_encapsulation &encapsulation, const Backend &backend)
@@ -156,29 +85,30 @@ void write_backend(gw_backend &entry, const Backend &backend)
     entry.state = state;
 }
 
-Result<void> write_directory(Tables &tables, const World &world)
+model::IpAddress model_address(const Address &address)
 {
-    DirectoryContent content;
-    for (uint16_t i = 0; i < world.services.size(); i++) {
-        const auto &service = world.services[i];
-        content.ports.push_back(
-            {content.add(service.address), service.protocol, gw_to_be16(service.port).raw, i});
-    }
-    for (size_t i = 0; i < content.addresses.size(); i++) {
-        const bool pass = std::ranges::find(world.unmatched_pass, content.addresses[i]) !=
+    return {.family = address.is_ipv6 ? model::Family::kIpv6 : model::Family::kIpv4,
+            .bytes = address.bytes};
+}
+
+Result<void> write_directory(const Tables &tables, const World &world)
+{
+    std::vector<plane::DirectoryEntry> entries;
+    for (const auto &service : world.services) {
+        const bool pass = std::ranges::find(world.unmatched_pass, service.address) !=
                           world.unmatched_pass.end();
-        const uint16_t unmatched = pass ? GW_UNMATCHED_PASS : GW_UNMATCHED_DROP;
-        content.ports.push_back({i, 0, 0, unmatched});
+        entries.push_back(
+            {.address = model_address(service.address),
+             .protocol = service.protocol,
+             .port = service.port,
+             .service = static_cast<uint32_t>(entries.size()),
+             .unmatched = pass ? model::Unmatched::kPass : model::Unmatched::kDrop});
     }
-    uint64_t seed = 0x9e3779b97f4a7c15ULL;
-    for (int attempt = 0; attempt < 100; attempt++) {
-        if (fill_directory(tables, 0, content, seed)) {
-            return {};
-        }
-        seed = seed * 0x5851f42d4c957f2dULL + 0x14057b7ef767814eULL;
-        seed |= 1;
+    if (auto built = plane::build_idle_directory(tables, entries); !built) {
+        return built;
     }
-    return fail("no seed lets the directory hold this case");
+    plane::activate_idle_directory(tables);
+    return {};
 }
 
 }  // namespace
@@ -300,7 +230,6 @@ Result<void> write_world(Tables &tables, const World &world)
     if (auto written = write_directory(tables, world); !written) {
         return written;
     }
-    tables.header().active_directory = 0;
     tables.header().active_generation = world.other_generation ? kGeneration + 1 : kGeneration;
     return {};
 }

@@ -120,7 +120,7 @@ Result<std::unique_ptr<Engine>> xdp_engine()
     std::memcpy(const_cast<void *>(
                     static_cast<const volatile void *>(&skeleton->rodata->gw_layout_constants)),
                 &*layout, sizeof(*layout));
-    *const_cast<uint32_t *>(&skeleton->rodata->gw_generation_constant) = kGeneration;
+    skeleton->rodata->gw_generation_constant = kGeneration;
     if (const int error = guideway_bpf__load(skeleton.get()); error != 0) {
         return std::unexpected(Error::system("load", "the XDP object", -error));
     }
