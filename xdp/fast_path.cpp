@@ -179,8 +179,8 @@ Result<FastPath> FastPath::open(const Options &options)
     if (adopted) {
         if (auto checked = tables->check(options.hash_key); !checked) {
             checked.error().message +=
-                ": start the build and configuration that made them, or detach the instance "
-                "first";
+                ": start the build and configuration that made them, or remove them with "
+                "'guidewayd --instance NAME --detach' (services stop being forwarded)";
             return std::unexpected(
                 std::move(checked.error()).within("cannot adopt " + pin.native()));
         }

@@ -46,7 +46,8 @@ Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin,
         return fail("the pinned tables " + pin.native() + " are of " +
                     std::to_string(info->value_size) +
                     " bytes, and the configured sizes need " + std::to_string(total_bytes) +
-                    ": start with the former sizes, or detach the instance first");
+                    ": start with the former sizes, or remove them with 'guidewayd --instance "
+                    "NAME --detach' (services stop being forwarded)");
     }
     return Region{std::move(fd), info->id};
 }

@@ -15,6 +15,8 @@ namespace {
 // kernel has not yet been heard on them.
 constexpr auto kTrustAdopted = std::chrono::seconds(3);
 
+constexpr const char *kDetach = "detach";  // a revision's cause
+
 gw_hash_key to_table_key(const model::HashKey &key)
 {
     gw_hash_key words{};
@@ -83,7 +85,7 @@ Instance::Instance(boost::asio::io_context &loop, Options options, store::Store 
 }
 
 Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
-                                                  Options options)
+                                                  Options options, bool idle_if_detached)
 {
     auto store = store::Store::open(options.state_directory / (options.name + ".db"));
     if (!store) {
@@ -102,12 +104,18 @@ Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
     if (!latest) {
         return std::unexpected(std::move(latest.error()));
     }
-    if (*latest) {
-        if (auto restored = instance->restore(**latest); !restored) {
-            return std::unexpected(
-                std::move(restored.error())
-                    .within("cannot restore revision " + std::to_string((*latest)->number)));
-        }
+    if (!*latest) {
+        return instance;
+    }
+    if (idle_if_detached && (*latest)->cause == kDetach) {
+        instance->revision_ = (*latest)->number;
+        instance->overrides_ = (*latest)->overrides;
+        return instance;
+    }
+    if (auto restored = instance->restore(**latest); !restored) {
+        return std::unexpected(
+            std::move(restored.error())
+                .within("cannot restore revision " + std::to_string((*latest)->number)));
     }
     return instance;
 }
@@ -462,11 +470,23 @@ Result<std::vector<std::string>> Instance::detach()
         return std::vector<std::string>{};
     }
     auto detached = fast_path_->detach();
-    if (detached) {
-        trust_timer_.cancel();
-        plane_.reset();
-        fast_path_.reset();
-        resolver_->watch({});
+    if (!detached) {
+        return detached;
+    }
+    trust_timer_.cancel();
+    plane_.reset();
+    fast_path_.reset();
+    resolver_->watch({});
+    auto number = store_.append({.created_at = "",
+                                 .cause = kDetach,
+                                 .file_name = document_.file,
+                                 .file_text = document_text_,
+                                 .overrides = overrides_,
+                                 .summary = "detached"});
+    if (number) {
+        revision_ = *number;
+    } else {
+        spdlog::warn("detached, but the next start will not know: {}", number.error().message);
     }
     return detached;
 }

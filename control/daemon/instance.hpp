@@ -54,9 +54,12 @@ class Instance {
         std::filesystem::path bpf_directory;  // of all instances, in bpffs
     };
 
-    // Opens the store and, where a revision was applied before, puts it in force.
+    // Opens the store and, where a revision was applied before, puts it in force. With
+    // `idle_if_detached` it stays idle when the last thing that was done is a detach, so
+    // that what is fixed while tables exist can be changed then.
     [[nodiscard]] static Result<std::unique_ptr<Instance>> start(boost::asio::io_context &loop,
-                                                                 Options options);
+                                                                 Options options,
+                                                                 bool idle_if_detached);
 
     [[nodiscard]] std::expected<Change, Refusal> check(const std::string &file,
                                                        const std::string &text) const;

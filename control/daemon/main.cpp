@@ -17,6 +17,7 @@
 #include "control/daemon/instance.hpp"
 #include "control/daemon/logging.hpp"
 #include "control/daemon/routes.hpp"
+#include "xdp/fast_path.hpp"
 
 namespace guideway::daemon {
 namespace {
@@ -29,6 +30,7 @@ struct Options {
     std::filesystem::path bpf_directory = "/sys/fs/bpf";
     LogFormat log_format = LogFormat::kText;
     std::string log_level = "info";
+    bool detach = false;
 };
 
 struct ConfigFile {
@@ -89,13 +91,14 @@ Result<std::string> instance_name(const Options &options, const ConfigFile *conf
         (names.empty() ? " or give a first configuration with --config" : ""));
 }
 
-// The first configuration of an instance that has none yet.
+// The first configuration of an instance that has none in force.
 Result<void> apply_first(Instance &instance, const ConfigFile &config)
 {
-    if (instance.revision() != 0) {
+    if (instance.serving()) {
         spdlog::info(
-            "starting from revision {}; {} is for the first start only, use "
-            "'guideway apply' to change what is in force",
+            "starting from revision {}; {} is for the first start, or the first after a "
+            "detach: "
+            "'guideway apply' changes what is in force",
             instance.revision(), config.name);
         return {};
     }
@@ -107,6 +110,22 @@ Result<void> apply_first(Instance &instance, const ConfigFile &config)
         const std::string problems = problems_text(applied.error().problems);
         return fail(problems.empty() ? applied.error().error : problems);
     }
+    return {};
+}
+
+// For an instance whose daemon is gone, or is of a build that cannot adopt its tables.
+Result<void> detach_without_daemon(const Options &options, const std::string &name)
+{
+    auto detached = xdp::FastPath::remove(options.bpf_directory / "guideway" / name);
+    if (!detached) {
+        return std::unexpected(std::move(detached.error()));
+    }
+    std::string interfaces;
+    for (const auto &interface : *detached) {
+        interfaces += " " + interface;
+    }
+    spdlog::info("instance {} is detached from{}", name,
+                 interfaces.empty() ? " nothing: it was on no interface" : interfaces);
     return {};
 }
 
@@ -125,6 +144,10 @@ Result<void> run(const Options &options)
         return std::unexpected(std::move(name.error()));
     }
 
+    if (options.detach) {
+        return detach_without_daemon(options, *name);
+    }
+
     boost::asio::io_context loop(1);
     std::unique_ptr<Instance> instance;
     std::unique_ptr<api::Server> server;
@@ -141,9 +164,11 @@ Result<void> run(const Options &options)
     }
     server = std::move(*listening);
 
-    auto started = Instance::start(loop, {.name = *name,
-                                          .state_directory = options.state_directory,
-                                          .bpf_directory = options.bpf_directory / "guideway"});
+    auto started = Instance::start(loop,
+                                   {.name = *name,
+                                    .state_directory = options.state_directory,
+                                    .bpf_directory = options.bpf_directory / "guideway"},
+                                   config.has_value());
     if (!started) {
         return std::unexpected(std::move(started.error()));
     }
@@ -179,9 +204,13 @@ int main(int argc, char **argv)
     app.add_option("--instance", options.instance,
                    "Name of the instance; by default the one --config is for, or the only one "
                    "with state");
-    app.add_option("--config", options.config,
-                   "Configuration for the first start; later ones start from what was applied "
-                   "last");
+    app.add_option(
+        "--config", options.config,
+        "Configuration for the first start, or the first after a detach; other starts "
+        "go on from what was applied last");
+    app.add_flag("--detach", options.detach,
+                 "Remove the fast path that the instance has left in the kernel, and end; for "
+                 "when no daemon runs that 'guideway detach' could ask");
     app.add_option("--state-dir", options.state_directory, "Where INSTANCE.db is kept")
         ->capture_default_str();
     app.add_option("--run-dir", options.run_directory, "Where INSTANCE.sock is made")

@@ -94,3 +94,31 @@ test_detach_removes_program_and_pins() {
 refuses_service() {
     ! fetch --max-time 1 "http://$WEB/"
 }
+
+test_sizes_change_through_a_detach() {
+    {
+        echo "capacity: {services: 512}"
+        base_configuration
+    } >"$SCRATCH/larger.yaml"
+    refused guideway apply "$SCRATCH/larger.yaml"
+    expect_match 'guideway detach' "$SAID" "the refusal"
+    guideway detach
+    lab daemon stop edge1
+    lab daemon start edge1 "$SCRATCH/larger.yaml"
+    expect_equal 512 "$(guideway status --json | jq .tables.services.max)" "services that fit"
+    eventually 10 all_backends_forward
+    load_without_failure "$WEB:80" --connections 100
+    guideway detach
+    lab daemon stop edge1
+    lab daemon start edge1
+    eventually 10 all_backends_forward
+}
+
+test_detach_without_a_daemon() {
+    lab daemon kill edge1
+    other_daemon --instance edge1 --detach --bpffs "/sys/fs/bpf/guideway-lab-$LAB/edge1"
+    [[ $(on edge1 ip link show dev eth0) != *prog/xdp* ]] || fail "eth0 still has a program"
+    lab daemon start edge1
+    eventually 10 all_backends_forward
+    load_without_failure "$WEB:80" --connections 100
+}
