@@ -27,7 +27,9 @@ void write_outer_ipv4(uint8_t *l3, gw_encapsulation &encapsulation, const Backen
     l3[8] = 64;
     std::ranges::copy_n(backend.tunnel_source.bytes.begin(), 4, l3 + 12);
     std::ranges::copy_n(backend.address.bytes.begin(), 4, l3 + 16);
+    // As the control plane does: a source holds no bits where entropy goes.
     encapsulation.entropy_mask = __builtin_bswap32(backend.entropy_mask);
+    gw_store32(l3 + 12, gw_load32(l3 + 12) & ~encapsulation.entropy_mask);
     for (int word = 0; word < 10; word++) {
         encapsulation.outer_sum += gw_load16(l3 + 2 * word);
     }
