@@ -80,7 +80,7 @@ const char *state_name(plane::BackendState state)
 }  // namespace
 
 Instance::Instance(boost::asio::io_context &loop, Options options, store::Store store)
-    : loop_(loop), options_(std::move(options)), store_(std::move(store)), trust_timer_(loop)
+    : options_(std::move(options)), store_(std::move(store)), trust_timer_(loop)
 {
 }
 

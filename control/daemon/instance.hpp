@@ -108,7 +108,6 @@ class Instance {
     void reconcile();
     void note_states();
 
-    boost::asio::io_context &loop_;
     Options options_;
     store::Store store_;
     std::unique_ptr<neighbour::Resolver> resolver_;
