@@ -77,7 +77,8 @@ TEST(Objects, TheFastPathIsAcceptedWithTheDefaultSizes)
     close(region);
 }
 
-// The same promises with and without a dispatcher.
+// The same promises with and without a dispatcher. The finer ones are those of
+// tests/unit/test_fast_path.cpp, which is run here as well.
 class Attaching : public Probe, public ::testing::WithParamInterface<Attachment> {
   protected:
     void SetUp() override
@@ -88,37 +89,6 @@ class Attaching : public Probe, public ::testing::WithParamInterface<Attachment>
         } else {
             setenv("LIBXDP_OBJECT_PATH", objects_directory.c_str(), 1);
         }
-    }
-
-    // As far as a daemon comes that is killed halfway: the new program is in place and not
-    // pinned, and the generation word is as it was.
-    void put_without_letting_it_act(uint32_t generation) const
-    {
-        auto layout = tables_layout(options_.capacity);
-        ASSERT_OK(layout);
-        auto region =
-            xdp::region_of_pin(options_.pin_directory / "region", layout->total_bytes);
-        ASSERT_OK(region);
-        ASSERT_TRUE(region->has_value());
-        auto tables = Tables::map((*region)->fd.get(), options_.capacity, "region");
-        ASSERT_OK(tables);
-        tables->header().last_generation = generation;
-        auto edge = xdp::interface_of_name(kEdge);
-        ASSERT_OK(edge);
-        const std::optional<std::string> obstacle =
-            GetParam() == Attachment::kAlone ? std::optional<std::string>("for the test")
-                                             : std::nullopt;
-        auto exchange = xdp::Exchange::prepare(
-            {*edge}, {.region_map_id = (*region)->map_id, .pinned_ids = {}},
-            {.mode = Mode::kNative,
-             .generation = generation,
-             .open =
-                 [&](uint32_t opened) {
-                     return xdp::LoadedProgram::open(*tables, (*region)->fd.get(), opened);
-                 },
-             .obstacle = [&]() -> const auto & { return obstacle; }});
-        ASSERT_OK(exchange);
-        ASSERT_OK(exchange->put());
     }
 };
 
@@ -182,61 +152,6 @@ TEST_P(Attaching, ReplacesUnderTrafficWithoutLosingAPacket)
     ASSERT_OK(fast_path->detach());
 }
 
-TEST_P(Attaching, PutsEverythingBackWhenOneInterfaceFails)
-{
-    auto fast_path = open();
-    ASSERT_OK(fast_path);
-    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
-    const uint32_t before = fast_path->interfaces().at(0).program_id;
-    auto outcome = fast_path->attach({kEdge, kPeer, "lo"}, Mode::kNative);
-    ASSERT_FALSE(outcome.has_value());
-    EXPECT_NE(outcome.error().message.find("lo"), std::string::npos);
-    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
-    EXPECT_EQ(programs_on(kPeer), Names{});
-    EXPECT_EQ(fast_path->generation(), 1U);
-    EXPECT_EQ(fast_path->interfaces().at(0).program_id, before);
-    ASSERT_OK(fast_path->detach());
-}
-
-TEST_P(Attaching, ChangesBetweenNativeAndGeneric)
-{
-    auto fast_path = open();
-    ASSERT_OK(fast_path);
-    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
-    ASSERT_OK(fast_path->attach({kEdge}, Mode::kGeneric));
-    EXPECT_EQ(fast_path->interfaces().at(0).mode, Mode::kGeneric);
-    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
-    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
-    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
-    ASSERT_OK(fast_path->detach());
-}
-
-TEST_P(Attaching, RecoversWhenTheDaemonWasKilledBeforeTheNewProgramActed)
-{
-    {
-        auto fast_path = open();
-        ASSERT_OK(fast_path);
-        ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
-    }
-    put_without_letting_it_act(2);
-    EXPECT_EQ(programs_on(kEdge).size(), GetParam() == Attachment::kAlone ? 1U : 2U);
-
-    auto next = open();
-    ASSERT_OK(next);
-    EXPECT_EQ(next->generation(), 1U);
-    write_one_service(next->tables());
-    OtherProgram returned;
-    returned.attach_alone(kPeer);
-    Traffic traffic(returned);
-    traffic.await(kFramesBetween);
-    ASSERT_OK(next->attach({kEdge}, Mode::kNative));
-    traffic.await(kFramesBetween);
-    EXPECT_EQ(traffic.stop(), 0U);
-    EXPECT_EQ(next->generation(), 3U) << "a number that the one left behind does not have";
-    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
-    ASSERT_OK(next->detach());
-}
-
 INSTANTIATE_TEST_SUITE_P(Kernel, Attaching,
                          ::testing::Values(Attachment::kDispatcher, Attachment::kAlone),
                          [](const auto &each) {
@@ -251,6 +166,35 @@ class Sharing : public Probe {
     {
         Probe::SetUp();
         setenv("LIBXDP_OBJECT_PATH", objects_directory.c_str(), 1);
+    }
+
+    // As far as a daemon comes that is killed halfway: the new program is in place and not
+    // pinned, and the generation word is as it was.
+    void put_without_letting_it_act(uint32_t generation) const
+    {
+        auto layout = tables_layout(options_.capacity);
+        ASSERT_OK(layout);
+        auto region =
+            xdp::region_of_pin(options_.pin_directory / "region", layout->total_bytes);
+        ASSERT_OK(region);
+        ASSERT_TRUE(region->has_value());
+        auto tables = Tables::map((*region)->fd.get(), options_.capacity, "region");
+        ASSERT_OK(tables);
+        tables->header().last_generation = generation;
+        auto edge = xdp::interface_of_name(kEdge);
+        ASSERT_OK(edge);
+        const std::optional<std::string> obstacle;
+        auto exchange = xdp::Exchange::prepare(
+            {*edge}, {.region_map_id = (*region)->map_id, .pinned_ids = {}},
+            {.mode = Mode::kNative,
+             .generation = generation,
+             .open =
+                 [&](uint32_t opened) {
+                     return xdp::LoadedProgram::open(*tables, (*region)->fd.get(), opened);
+                 },
+             .obstacle = [&]() -> const auto & { return obstacle; }});
+        ASSERT_OK(exchange);
+        ASSERT_OK(exchange->put());
     }
 };
 
@@ -326,6 +270,61 @@ TEST_F(Sharing, ForgetsDispatchersOfInterfacesThatWentAway)
     EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
     ASSERT_OK(fast_path->detach());
     EXPECT_EQ(dispatchers_kept(), kept - 1);
+}
+
+TEST_F(Sharing, PutsEverythingBackWhenOneInterfaceFails)
+{
+    auto fast_path = open();
+    ASSERT_OK(fast_path);
+    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
+    const uint32_t before = fast_path->interfaces().at(0).program_id;
+    auto outcome = fast_path->attach({kEdge, kPeer, "lo"}, Mode::kNative);
+    ASSERT_FALSE(outcome.has_value());
+    EXPECT_NE(outcome.error().message.find("lo"), std::string::npos);
+    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
+    EXPECT_EQ(programs_on(kPeer), Names{});
+    EXPECT_EQ(fast_path->generation(), 1U);
+    EXPECT_EQ(fast_path->interfaces().at(0).program_id, before);
+    ASSERT_OK(fast_path->detach());
+}
+
+TEST_F(Sharing, ChangesBetweenNativeAndGeneric)
+{
+    auto fast_path = open();
+    ASSERT_OK(fast_path);
+    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
+    ASSERT_OK(fast_path->attach({kEdge}, Mode::kGeneric));
+    EXPECT_EQ(fast_path->interfaces().at(0).mode, Mode::kGeneric);
+    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
+    ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
+    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
+    ASSERT_OK(fast_path->detach());
+}
+
+TEST_F(Sharing, RecoversWhenTheDaemonWasKilledBeforeTheNewProgramActed)
+{
+    {
+        auto fast_path = open();
+        ASSERT_OK(fast_path);
+        ASSERT_OK(fast_path->attach({kEdge}, Mode::kNative));
+    }
+    put_without_letting_it_act(2);
+    EXPECT_EQ(programs_on(kEdge), (Names{"guideway", "guideway"}));
+
+    auto next = open();
+    ASSERT_OK(next);
+    EXPECT_EQ(next->generation(), 1U);
+    write_one_service(next->tables());
+    OtherProgram returned;
+    returned.attach_alone(kPeer);
+    Traffic traffic(returned);
+    traffic.await(kFramesBetween);
+    ASSERT_OK(next->attach({kEdge}, Mode::kNative));
+    traffic.await(kFramesBetween);
+    EXPECT_EQ(traffic.stop(), 0U);
+    EXPECT_EQ(next->generation(), 3U) << "a number that the one left behind does not have";
+    EXPECT_EQ(programs_on(kEdge), Names{"guideway"});
+    ASSERT_OK(next->detach());
 }
 
 TEST_F(Sharing, RefusesAProgramThatIsNotInADispatcher)
