@@ -12,6 +12,7 @@ namespace guideway::neighbour {
 namespace {
 
 constexpr size_t kTagsMax = 2;
+constexpr uint32_t kTagBytes = 4;
 // States in which the kernel itself would use the entry's address (NUD_VALID inside it).
 constexpr uint16_t kUsableStates =
     NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_PROBE | NUD_STALE | NUD_DELAY;
@@ -58,6 +59,12 @@ Result<Egress> egress_of(const Links &links, uint32_t ifindex)
         egress.mtu_bytes = std::min(egress.mtu_bytes, link.mtu_bytes);
         if (link.kind != "vlan") {
             egress.device = &link;
+            if (egress.tags.size() == kTagsMax) {
+                // Frames from XDP have room for one tag beyond the device's MTU; longer ones
+                // the kernel drops behind the program's back.
+                const uint32_t room = link.mtu_bytes - std::min(link.mtu_bytes, kTagBytes);
+                egress.mtu_bytes = std::min(egress.mtu_bytes, room);
+            }
             return egress;
         }
         if (link.lower_is_elsewhere) {

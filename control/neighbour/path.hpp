@@ -16,7 +16,7 @@ struct Egress {
     const Link *interface = nullptr;   // the route's
     const Link *device = nullptr;      // below any VLAN devices
     std::vector<model::VlanTag> tags;  // outermost first
-    uint32_t mtu_bytes = 0;
+    uint32_t mtu_bytes = 0;            // of the IP packet, where the tags fit too
 };
 
 // Fails when a device of the stack is missing, down, or has no Ethernet header, or when

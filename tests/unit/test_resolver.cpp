@@ -383,12 +383,12 @@ TEST_F(KernelRoutes, FactsNameInterfacesAndLocalAddresses)
 
 // VLAN devices as values: not every kernel that runs this test has them.
 
-Link ethernet(uint32_t ifindex, std::string name, uint32_t mtu_bytes = 1500)
+Link ethernet(uint32_t ifindex, std::string name)
 {
     return {.ifindex = ifindex,
             .name = std::move(name),
             .mac = {2, 0, 0, 0, 0, static_cast<uint8_t>(ifindex)},
-            .mtu_bytes = mtu_bytes,
+            .mtu_bytes = 1500,
             .flags = IFF_UP | IFF_RUNNING,
             .hardware_type = ARPHRD_ETHER};
 }
@@ -404,14 +404,38 @@ Link vlan(uint32_t ifindex, std::string name, uint32_t lower, model::VlanTag tag
 
 TEST(VlanStack, EndsAtTheDeviceBelowWithTheOutermostTagFirst)
 {
-    const Links links{{1, ethernet(1, "eth0", 1496)},
+    const Links links{{1, ethernet(1, "eth0")},
                       {2, vlan(2, "eth0.100", 1, {0x88a8, 100})},
                       {3, vlan(3, "eth0.100.7", 2, {0x8100, 7})}};
     const auto egress = egress_of(links, 3).value();
     EXPECT_EQ(egress.interface->name, "eth0.100.7");
     EXPECT_EQ(egress.device->name, "eth0");
     EXPECT_EQ(egress.tags, (std::vector<model::VlanTag>{{0x88a8, 100}, {0x8100, 7}}));
-    EXPECT_EQ(egress.mtu_bytes, 1496U);
+}
+
+// The kernel takes frames from XDP of up to the device's MTU, an Ethernet header and one
+// tag: a second tag is at the packet's expense, unless the device has room for it.
+TEST(VlanStack, LeavesRoomForASecondTag)
+{
+    Links links{{1, ethernet(1, "eth0")},
+                {2, vlan(2, "eth0.100", 1, {0x88a8, 100})},
+                {3, vlan(3, "eth0.100.7", 2, {0x8100, 7})}};
+    EXPECT_EQ(egress_of(links, 1).value().mtu_bytes, 1500U);
+    EXPECT_EQ(egress_of(links, 2).value().mtu_bytes, 1500U);
+    EXPECT_EQ(egress_of(links, 3).value().mtu_bytes, 1496U);
+    links[1].mtu_bytes = 1502;
+    EXPECT_EQ(egress_of(links, 3).value().mtu_bytes, 1498U);
+    links[1].mtu_bytes = 1504;
+    EXPECT_EQ(egress_of(links, 3).value().mtu_bytes, 1500U);
+    links[2].mtu_bytes = 1400;
+    EXPECT_EQ(egress_of(links, 3).value().mtu_bytes, 1400U);
+    links[1].mtu_bytes = 3;
+    EXPECT_EQ(egress_of(links, 3).value().mtu_bytes, 0U);
+
+    const Route route{.type = RTN_UNICAST, .ifindex = 3};
+    const Neighbour gateway{.state = NUD_PERMANENT, .mac = Mac{2, 0, 0, 0, 0, 9}};
+    links[1].mtu_bytes = links[2].mtu_bytes = 1500;
+    EXPECT_EQ(next_hop(links, route, {3, ip("10.1.0.1")}, &gateway).value().mtu_bytes, 1496U);
 }
 
 TEST(VlanStack, SaysWhatIsWrongWithIt)
