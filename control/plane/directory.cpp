@@ -1,5 +1,6 @@
 #include "control/plane/directory.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <map>
@@ -53,15 +54,11 @@ bool place_port(std::span<gw_port_bucket> buckets, uint64_t seed, uint64_t key, 
     return false;
 }
 
-bool place_all(const Tables &tables, unsigned copy, uint64_t seed,
-               const std::vector<DirectoryEntry> &entries)
+bool place_all(DirectoryImage &image, const std::vector<DirectoryEntry> &entries)
 {
-    auto addresses = tables.address_buckets(copy);
-    auto ports = tables.port_buckets(copy);
-    std::memset(addresses.data(), 0, addresses.size_bytes());
-    std::memset(ports.data(), 0, ports.size_bytes());
-    tables.directory(copy).seed = seed;
-
+    const std::span addresses(image.addresses);
+    const std::span ports(image.ports);
+    const uint64_t seed = image.seed;
     std::map<model::IpAddress, uint32_t> placed;
     for (const auto &entry : entries) {
         auto known = placed.find(entry.address);
@@ -98,17 +95,29 @@ gw_address directory_address(const model::IpAddress &address)
     return key;
 }
 
-Result<void> build_idle_directory(const Tables &tables,
-                                  const std::vector<DirectoryEntry> &entries)
+Result<DirectoryImage> build_directory(const gw_layout &layout,
+                                       const std::vector<DirectoryEntry> &entries)
 {
     for (int attempt = 0; attempt < kSeedsMax; attempt++) {
-        if (place_all(tables, idle_copy(tables), seed_number(attempt), entries)) {
-            return {};
+        DirectoryImage image{
+            .seed = seed_number(attempt),
+            .addresses = std::vector<gw_address_bucket>(layout.address_buckets_mask + 1UL),
+            .ports = std::vector<gw_port_bucket>(layout.port_buckets_mask + 1UL)};
+        if (place_all(image, entries)) {
+            return image;
         }
     }
     return fail("cannot place " + std::to_string(entries.size()) +
                 " services in the directory with any of " + std::to_string(kSeedsMax) +
                 " seeds; raise capacity.addresses or capacity.services");
+}
+
+void write_idle_directory(const Tables &tables, const DirectoryImage &image)
+{
+    const unsigned copy = idle_copy(tables);
+    tables.directory(copy).seed = image.seed;
+    std::ranges::copy(image.addresses, tables.address_buckets(copy).begin());
+    std::ranges::copy(image.ports, tables.port_buckets(copy).begin());
 }
 
 void activate_idle_directory(const Tables &tables)

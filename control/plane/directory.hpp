@@ -21,11 +21,21 @@ struct DirectoryEntry {
 
 [[nodiscard]] gw_address directory_address(const model::IpAddress &address);
 
-// Writes `entries` into the copy of the directory that is not in use. Packets do not see
-// it until activate_directory(). Fails when no seed was found for which every entry has
-// room, which within the capacity does not happen by chance.
-[[nodiscard]] Result<void> build_idle_directory(const Tables &tables,
-                                                const std::vector<DirectoryEntry> &entries);
+// A directory's content, placed but not yet anywhere that packets look.
+struct DirectoryImage {
+    uint64_t seed = 0;
+    std::vector<gw_address_bucket> addresses;
+    std::vector<gw_port_bucket> ports;
+};
+
+// Fails when no seed was found for which every entry has room, which within the capacity
+// does not happen by chance.
+[[nodiscard]] Result<DirectoryImage> build_directory(
+    const gw_layout &layout, const std::vector<DirectoryEntry> &entries);
+
+// Writes `image` into the copy of the directory that is not in use. Packets do not see it
+// until activate_idle_directory().
+void write_idle_directory(const Tables &tables, const DirectoryImage &image);
 
 // Makes the idle copy the current one, by one word. The copy it replaces may be read by
 // packets that began before; it must not be written until those have ended.

@@ -114,11 +114,49 @@ struct Plane::Placement {
     std::vector<uint32_t> services;  // in the order of desired.services
     std::vector<RingSpace> rings;    // likewise
     std::map<BackendKey, uint32_t> backends;
+    DirectoryImage directory;
 };
 
 Plane::Plane(Tables &tables, std::function<void()> quiesce)
     : tables_(tables), quiesce_(std::move(quiesce))
 {
+    retire_unreferenced();
+}
+
+// What an earlier daemon had given up, or had begun to write when it was killed: services
+// that the directory does not name, and backends that no ring of the others names.
+void Plane::retire_unreferenced()
+{
+    std::set<uint32_t> named;
+    for (const auto &bucket : tables_.port_buckets(tables_.header().active_directory)) {
+        for (const uint64_t way : bucket.way) {
+            const auto address_index = static_cast<uint32_t>(way >> 40) & 0xffff;
+            const bool is_unmatched = (way & ~0xffffULL) == gw_port_key(address_index, 0, 0);
+            if (way != 0 && !is_unmatched) {
+                named.insert(static_cast<uint32_t>(way & 0xffff));
+            }
+        }
+    }
+    std::set<uint32_t> owners;
+    const auto services = tables_.services();
+    for (uint32_t i = 0; i < services.size(); i++) {
+        if (services[i].identity == 0) {
+            continue;
+        }
+        if (!named.contains(i)) {
+            retired_services_.push_back(i);
+            continue;
+        }
+        for (gw_slot slot :
+             tables_.ring_slots().subspan(services[i].ring_offset, services[i].ring_size)) {
+            owners.insert(gw_slot_owner(slot));
+        }
+    }
+    for (uint32_t i = 0; i < tables_.backends().size(); i++) {
+        if (tables_.backends()[i].identity != 0 && !owners.contains(i)) {
+            retired_backends_.push_back(i);
+        }
+    }
 }
 
 Result<Plane::Placement> Plane::place(const model::Desired &desired) const
@@ -207,6 +245,21 @@ Result<Plane::Placement> Plane::place(const model::Desired &desired) const
             placement.backends.emplace(BackendKey{pool.name, backend.name}, *index);
         }
     }
+
+    std::vector<DirectoryEntry> entries;
+    for (size_t i = 0; i < desired.services.size(); i++) {
+        const auto &service = desired.services[i];
+        entries.push_back({.address = service.address,
+                           .protocol = static_cast<uint8_t>(service.protocol),
+                           .port = service.port,
+                           .service = placement.services[i],
+                           .unmatched = service.unmatched});
+    }
+    auto directory = build_directory(tables_.layout(), entries);
+    if (!directory) {
+        return std::unexpected(std::move(directory.error()));
+    }
+    placement.directory = std::move(*directory);
     return placement;
 }
 
@@ -230,19 +283,7 @@ Result<void> Plane::apply(const model::Desired &desired, const NextHopLookup &lo
         return std::unexpected(std::move(placement.error()));
     }
 
-    std::vector<DirectoryEntry> entries;
-    for (size_t i = 0; i < desired.services.size(); i++) {
-        const auto &service = desired.services[i];
-        entries.push_back({.address = service.address,
-                           .protocol = static_cast<uint8_t>(service.protocol),
-                           .port = service.port,
-                           .service = placement->services[i],
-                           .unmatched = service.unmatched});
-    }
-    if (auto built = build_idle_directory(tables_, entries); !built) {
-        return built;
-    }
-
+    write_idle_directory(tables_, placement->directory);
     write_backends(desired, *placement, lookup, trust_adopted);
     write_rings(desired, *placement);
     activate_idle_directory(tables_);
@@ -385,6 +426,7 @@ void Plane::write_rings(const model::Desired &desired, const Placement &placemen
         }
         service_views_.push_back(std::move(view));
     }
+    rings_.forget_unused();
 }
 
 uint32_t Plane::ring_slots_used() const

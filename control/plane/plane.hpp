@@ -38,7 +38,7 @@ struct ServiceView {
 
 class Plane {
   public:
-    // Adopts what `tables` hold: indices already given to a service or backend stay theirs.
+    // Adopts what `tables` hold: indices in use by packets stay with their service or backend.
     Plane(Tables &tables, std::function<void()> quiesce);
 
     // Whether `desired` can be put in force: room, and nothing asked for that is fixed at a
@@ -64,6 +64,7 @@ class Plane {
 
     struct Placement;
     [[nodiscard]] Result<Placement> place(const model::Desired &desired) const;
+    void retire_unreferenced();
     void reclaim();
     void write_backends(const model::Desired &desired, const Placement &placement,
                         const NextHopLookup &lookup, bool trust_adopted);

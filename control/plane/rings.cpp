@@ -9,13 +9,13 @@ namespace {
 
 // The same on every host, so that they agree on rings.
 constexpr uint64_t kSeed = 0;
-constexpr size_t kComputedMax = 64;
 
 void store(gw_slot &slot, uint32_t owner)
 {
     const gw_slot wanted = gw_slot_make(owner, GW_SLOT_STABLE, GW_PREVIOUS_NONE);
     if (slot != wanted) {
-        std::atomic_ref(slot).store(wanted, std::memory_order_relaxed);
+        // Released: who reads the owner must find the owner's record written.
+        std::atomic_ref(slot).store(wanted, std::memory_order_release);
     }
 }
 
@@ -33,10 +33,8 @@ void keep_only(std::span<gw_slot> slots, const std::set<uint32_t> &owners)
 const std::vector<uint16_t> &Rings::ring(const Key &key)
 {
     if (const auto known = computed_.find(key); known != computed_.end()) {
-        return known->second;
-    }
-    if (computed_.size() >= kComputedMax) {
-        computed_.clear();
+        known->second.used = true;
+        return known->second.owners;
     }
     std::vector<model::MaglevMember> members;
     for (const auto &[identity, weight] : key.second) {
@@ -47,7 +45,15 @@ const std::vector<uint16_t> &Rings::ring(const Key &key)
     if (auto filled = model::maglev_fill(ring, members, kSeed); !filled) {
         ring.clear();
     }
-    return computed_.emplace(key, std::move(ring)).first->second;
+    return computed_.emplace(key, Computed{std::move(ring), true}).first->second.owners;
+}
+
+void Rings::forget_unused()
+{
+    std::erase_if(computed_, [](const auto &entry) { return !entry.second.used; });
+    for (auto &[key, computed] : computed_) {
+        computed.used = false;
+    }
 }
 
 void Rings::fill(std::span<gw_slot> slots, const std::vector<const BackendView *> &pool)

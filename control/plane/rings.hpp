@@ -21,12 +21,19 @@ class Rings {
     // those that are still in the pool stay: they serve again as soon as a next hop is back.
     void fill(std::span<gw_slot> slots, const std::vector<const BackendView *> &pool);
 
+    // Drops what no fill() has asked for since the last call.
+    void forget_unused();
+
   private:
+    struct Computed {
+        std::vector<uint16_t> owners;
+        bool used = false;
+    };
     // By ring size and members in the order of their identities.
     using Key = std::pair<size_t, std::vector<std::pair<uint64_t, uint32_t>>>;
     const std::vector<uint16_t> &ring(const Key &key);
 
-    std::map<Key, std::vector<uint16_t>> computed_;
+    std::map<Key, Computed> computed_;
 };
 
 }  // namespace guideway::plane

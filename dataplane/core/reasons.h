@@ -21,7 +21,8 @@
       "does not fit with its outer header; answered with ICMP fragmentation needed or "      \
       "packet too big")                                                                      \
     X(TOO_BIG_UNANSWERED, "too_big_unanswered", "drop",                                      \
-      "does not fit with its outer header; the limit on ICMP answers was reached")           \
+      "does not fit with its outer header, and gets no answer: the limit on ICMP answers "   \
+      "was reached, or it is an ICMP error itself, or shorter than what an answer quotes")   \
     X(NO_SUCH_PORT, "no_such_port", "drop",                                                  \
       "a service address, but no service on this port or protocol")                          \
     X(NO_BACKEND, "no_backend", "drop", "the service has no backend that can be used")       \

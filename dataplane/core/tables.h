@@ -126,9 +126,11 @@ struct gw_directory {
 };
 GW_STATIC_ASSERT(sizeof(struct gw_directory) == GW_CACHE_LINE_BYTES, "one line");
 
+// The halves are mixed with the seed one by one: keys that collide under one seed must not
+// do so under every other.
 GW_INLINE uint32_t gw_address_hash(uint64_t seed, uint64_t high, uint64_t low)
 {
-    uint64_t mixed = (high ^ (low << 32 | low >> 32)) * seed;
+    uint64_t mixed = (high * seed) ^ (low << 32 | low >> 32);
     mixed ^= mixed >> 29;
     return (uint32_t)((mixed * seed) >> 32);
 }

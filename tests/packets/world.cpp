@@ -106,9 +106,11 @@ Result<void> write_directory(const Tables &tables, const World &world)
              .service = static_cast<uint32_t>(entries.size()),
              .unmatched = pass ? model::Unmatched::kPass : model::Unmatched::kDrop});
     }
-    if (auto built = plane::build_idle_directory(tables, entries); !built) {
-        return built;
+    auto built = plane::build_directory(tables.layout(), entries);
+    if (!built) {
+        return std::unexpected(std::move(built.error()));
     }
+    plane::write_idle_directory(tables, *built);
     plane::activate_idle_directory(tables);
     return {};
 }

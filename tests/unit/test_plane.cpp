@@ -7,6 +7,7 @@
 #include <set>
 #include <vector>
 
+#include "control/plane/directory.hpp"
 #include "control/plane/plane.hpp"
 #include "dataplane/core/seam_native.h"
 // (the seam comes first)
@@ -310,6 +311,46 @@ TEST_F(PlaneTest, AdoptsWhatAnEarlierDaemonWrote)
     EXPECT_EQ(spread(), before);
     ASSERT_TRUE(next.apply(fleet({"10.2.0.11", "10.2.0.13"}), lookup(), false));
     EXPECT_EQ(spread(), before);
+}
+
+TEST_F(PlaneTest, TakesBackWhatAKilledDaemonHadGivenUp)
+{
+    auto desired = fleet({"10.2.0.11", "10.2.0.12"});
+    apply(desired);
+    auto without = fleet({"10.2.0.11"});
+    without.services[0].port = 80;
+    apply(without);
+
+    // The next daemon knows nothing of what the first one meant to free.
+    Plane next(tables_, [] {});
+    desired.services[0].ring_size = 2003;
+    const auto again = next.apply(desired, lookup(), false);
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(spread().size(), 2U);
+    EXPECT_EQ(next.ring_slots_used(), 2003U + 1009U);
+    ASSERT_TRUE(next.apply(desired, lookup(), false));
+    EXPECT_EQ(next.ring_slots_used(), 2003U);
+}
+
+TEST_F(PlaneTest, PlacesAddressesThatDifferInBothHalvesAlike)
+{
+    auto desired = fleet({"10.2.0.11"});
+    desired.services.clear();
+    for (const char *address : {"2001:db8:0:1:0:1:0:1", "2001:db8:0:2:0:2:0:1",
+                                "2001:db8:0:3:0:3:0:1", "2001:db8:0:4:0:4:0:1"}) {
+        desired.services.push_back({.name = address,
+                                    .address = ip(address),
+                                    .port = 443,
+                                    .pool = "gateways",
+                                    .ring_size = 101});
+    }
+    std::set<uint32_t> hashes;
+    for (const auto &service : desired.services) {
+        const gw_address key = directory_address(service.address);
+        hashes.insert(gw_address_hash(0x9e3779b97f4a7c15ULL, key.high, key.low));
+    }
+    EXPECT_EQ(hashes.size(), 4U);
+    apply(desired);
 }
 
 TEST_F(PlaneTest, RefusesAnotherRingSizeForTheSameService)
