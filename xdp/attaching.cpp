@@ -71,74 +71,102 @@ AttachedInterface Held::describe() const
             .note = alone ? "attached so by an earlier start" : ""};
 }
 
-Result<std::vector<Held>> survey(const Ownership &ownership)
+namespace {
+
+// What of ours is on an interface; nothing if none.
+Result<std::optional<Held>> held_on(const Interface &interface, const Ownership &ownership)
+{
+    auto occupant = occupant_of(interface);
+    if (!occupant) {
+        return std::unexpected(std::move(occupant.error()));
+    }
+    if (!*occupant) {
+        return std::nullopt;
+    }
+    if (is_dispatcher((*occupant)->program)) {
+        auto members = split_members(interface, ownership);
+        if (!members) {
+            return std::unexpected(std::move(members.error()));
+        }
+        if (!members->ours.empty()) {
+            return Held{interface, std::move(**occupant), std::move(members->ours)};
+        }
+    } else if (ownership.covers((*occupant)->program)) {
+        return Held{interface, std::move(**occupant), {}};
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Result<Survey> survey(const Ownership &ownership)
 {
     auto all = all_interfaces();
     if (!all) {
         return std::unexpected(std::move(all.error()));
     }
-    std::vector<Held> held;
+    Survey survey;
     for (auto &interface : *all) {
-        auto occupant = occupant_of(interface);
-        if (!occupant) {
-            return std::unexpected(std::move(occupant.error()));
-        }
-        if (!*occupant) {
-            continue;
-        }
-        if (is_dispatcher((*occupant)->program)) {
-            auto members = split_members(interface, ownership);
-            if (!members) {
-                return std::unexpected(std::move(members.error()));
-            }
-            if (!members->ours.empty()) {
-                held.push_back(
-                    {std::move(interface), std::move(**occupant), std::move(members->ours)});
-            }
-        } else if (ownership.covers((*occupant)->program)) {
-            held.push_back({std::move(interface), std::move(**occupant), {}});
+        auto held = held_on(interface, ownership);
+        if (!held) {
+            survey.unreadable.push_back(
+                {std::move(interface), std::move(held.error().message)});
+        } else if (*held) {
+            survey.held.push_back(std::move(**held));
         }
     }
-    return held;
+    return survey;
 }
 
 namespace {
 
-// Takes our programs off an interface.
-Result<void> take_off(const Held &held)
+// Takes our programs off an interface. Of several in a dispatcher those that could not be
+// taken out stay in `held`.
+Result<void> take_off(Held &held)
 {
     if (held.members.empty()) {
         return remove_alone(held.interface, held.occupant);
     }
-    for (const auto &member : held.members) {
-        if (auto left = leave_dispatcher(held.interface, member.id); !left) {
-            return left;
+    Result<void> outcome;
+    std::erase_if(held.members, [&](const Program &member) {
+        auto left = leave_dispatcher(held.interface, member.id);
+        const bool is_out = left.has_value();
+        if (!is_out && outcome) {
+            outcome = std::move(left);
         }
-    }
-    return {};
+        return is_out;
+    });
+    return outcome;
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> take_off_except(const Ownership &ownership,
-                                                 const std::set<uint32_t> &kept_ifindices)
+Result<TakenOff> take_off_except(const Ownership &ownership,
+                                 const std::set<uint32_t> &kept_ifindices)
 {
-    auto held = survey(ownership);
-    if (!held) {
-        return std::unexpected(std::move(held.error()));
+    auto found = survey(ownership);
+    if (!found) {
+        return std::unexpected(std::move(found.error()));
     }
-    std::vector<std::string> names;
-    for (const auto &each : *held) {
-        if (kept_ifindices.contains(each.interface.ifindex)) {
+    TakenOff taken;
+    for (auto &held : found->held) {
+        if (kept_ifindices.contains(held.interface.ifindex)) {
             continue;
         }
-        if (auto off = take_off(each); !off) {
-            return std::unexpected(std::move(off.error()));
+        if (auto off = take_off(held); !off) {
+            taken.failures.push_back({held.interface, std::move(off.error().message)});
+            taken.left.push_back(std::move(held));
+        } else {
+            taken.names.push_back(held.interface.name);
         }
-        names.push_back(each.interface.name);
+    }
+    for (auto &unreadable : found->unreadable) {
+        if (!kept_ifindices.contains(unreadable.interface.ifindex)) {
+            taken.failures.push_back(std::move(unreadable));
+        }
     }
     forget_lost_dispatchers([&](const Program &program) { return ownership.covers(program); });
-    return names;
+    return taken;
 }
 
 Result<Exchange> Exchange::prepare(const std::vector<Interface> &interfaces,
@@ -283,16 +311,17 @@ Result<void> Exchange::put()
     return {};
 }
 
-Result<void> Exchange::settle()
+std::vector<Failure> Exchange::settle()
 {
+    std::vector<Failure> failures;
     for (const auto &change : changes_) {
         for (const auto &member : change.old_members) {
             if (auto left = leave_dispatcher(change.interface, member.id); !left) {
-                return left;
+                failures.push_back({change.interface, std::move(left.error().message)});
             }
         }
     }
-    return {};
+    return failures;
 }
 
 std::vector<AttachedInterface> Exchange::attached() const

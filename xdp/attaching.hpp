@@ -38,12 +38,29 @@ struct Held {
     [[nodiscard]] AttachedInterface describe() const;
 };
 
-// Every such interface of this network namespace.
-[[nodiscard]] Result<std::vector<Held>> survey(const Ownership &ownership);
+// Trouble with one interface; the message names it.
+struct Failure {
+    Interface interface;
+    std::string message;
+};
 
-// Takes our programs off all of them but those kept, and returns the names of the others.
-[[nodiscard]] Result<std::vector<std::string>> take_off_except(
-    const Ownership &ownership, const std::set<uint32_t> &kept_ifindices);
+struct Survey {
+    std::vector<Held> held;           // every such interface of this network namespace
+    std::vector<Failure> unreadable;  // may carry a program of ours, and it cannot be known
+};
+[[nodiscard]] Result<Survey> survey(const Ownership &ownership);
+
+// What became of an attempt to take our programs off interfaces.
+struct TakenOff {
+    std::vector<std::string> names;  // carry nothing of ours any more
+    std::vector<Held> left;          // still do, with what they carry now
+    std::vector<Failure> failures;   // why, and what could not be read
+};
+
+// Takes our programs off all interfaces but those kept. One that fails stops none of the
+// others; an error means that nothing was tried.
+[[nodiscard]] Result<TakenOff> take_off_except(const Ownership &ownership,
+                                               const std::set<uint32_t> &kept_ifindices);
 
 class Exchange {
   public:
@@ -67,8 +84,9 @@ class Exchange {
     // those already changed are put back.
     [[nodiscard]] Result<void> put();
 
-    // Removes the old programs from the dispatchers.
-    [[nodiscard]] Result<void> settle();
+    // Removes the old programs from the dispatchers, as far as possible. What could not be
+    // removed no longer acts.
+    [[nodiscard]] std::vector<Failure> settle();
 
     // After put(): what each interface carries now, and the descriptor of its program.
     [[nodiscard]] std::vector<AttachedInterface> attached() const;

@@ -54,12 +54,13 @@ Ownership ownership_of(const std::filesystem::path &pin_directory, uint32_t regi
     return ownership;
 }
 
+// Keeps the pins of these interfaces.
 void drop_pins_except(const std::filesystem::path &pin_directory,
-                      const std::vector<AttachedInterface> &kept)
+                      const std::set<std::string> &kept)
 {
     std::set<std::string> names;
     for (const auto &interface : kept) {
-        names.insert(program_pin_name(interface.name));
+        names.insert(program_pin_name(interface));
     }
     for (const auto &pin : pins_with_prefix(pin_directory, kProgramPinPrefix)) {
         if (!names.contains(pin.filename().native())) {
@@ -71,6 +72,38 @@ void drop_pins_except(const std::filesystem::path &pin_directory,
     }
 }
 
+std::set<std::string> names_of(const std::vector<Failure> &failures)
+{
+    std::set<std::string> names;
+    for (const auto &failure : failures) {
+        names.insert(failure.interface.name);
+    }
+    return names;
+}
+
+template <typename Texts>
+std::string joined(const Texts &texts, std::string_view separator)
+{
+    std::string all;
+    for (const auto &text : texts) {
+        all += (all.empty() ? "" : std::string(separator)) + text;
+    }
+    return all;
+}
+
+// A detach that did not go through: what it changed, what not, and why.
+Error detached_in_part(const TakenOff &taken)
+{
+    std::vector<std::string> reasons;
+    for (const auto &failure : taken.failures) {
+        reasons.push_back(failure.message);
+    }
+    return {"the programs are off " +
+            (taken.names.empty() ? "no interface" : joined(taken.names, ", ")) +
+            ", and not off " + joined(names_of(taken.failures), ", ") + ": " +
+            joined(reasons, "; ")};
+}
+
 }  // namespace
 
 struct FastPath::State {
@@ -80,6 +113,7 @@ struct FastPath::State {
     Tables tables;
     bool adopted = false;
     std::vector<AttachedInterface> interfaces;
+    std::vector<std::string> remains;
     // Why a dispatcher cannot be used, if so; asked of the kernel once.
     std::optional<std::optional<std::string>> obstacle;
 
@@ -101,8 +135,8 @@ struct FastPath::State {
     [[nodiscard]] uint32_t take_generation() const;
     [[nodiscard]] Result<LoadedProgram> open_program(uint32_t generation) const;
     [[nodiscard]] const std::optional<std::string> &dispatcher_obstacle();
-
-  private:
+    void finish(Exchange &exchange);
+    void record_what_is_left(const TakenOff &taken);
 };
 
 Ownership FastPath::State::ownership() const
@@ -197,14 +231,19 @@ Result<FastPath> FastPath::open(const Options &options)
                                                   .tables = std::move(*tables),
                                                   .adopted = adopted,
                                                   .interfaces = {},
+                                                  .remains = {},
                                                   .obstacle = {}});
     use_our_dispatcher_object();
-    auto held = survey(state->ownership());
-    if (!held) {
-        return std::unexpected(std::move(held.error()));
+    auto found = survey(state->ownership());
+    if (!found) {
+        return std::unexpected(std::move(found.error()));
     }
-    for (const auto &each : *held) {
-        state->interfaces.push_back(each.describe());
+    for (const auto &held : found->held) {
+        state->interfaces.push_back(held.describe());
+    }
+    // Somebody's broken dispatcher on an interface of no concern must not keep us from starting.
+    for (const auto &unreadable : found->unreadable) {
+        state->remains.push_back(unreadable.message);
     }
     return FastPath(std::move(state));
 }
@@ -256,38 +295,79 @@ Result<void> FastPath::attach(const std::vector<std::string> &interfaces, Mode m
     // From here on the new programs act, and behind a dispatcher the old ones do not. A
     // packet between the two meets the old one first: it cannot miss both.
     state_->tables.header().active_generation = generation;
+    state_->finish(*exchange);
+    return {};
+}
 
-    // What fails now leaves remains, not a broken fast path: go on, and report the first.
-    state_->interfaces = exchange->attached();
-    auto outcome = exchange->settle();
+// The new programs act: what fails now leaves remains, not a broken fast path.
+void FastPath::State::finish(Exchange &exchange)
+{
+    interfaces = exchange.attached();
+    remains.clear();
+    for (const auto &failure : exchange.settle()) {
+        remains.push_back(
+            failure.interface.name +
+            " still holds a former program, which does nothing any more: " + failure.message);
+    }
     std::set<uint32_t> kept;
-    for (size_t i = 0; i < state_->interfaces.size(); i++) {
-        const auto &interface = state_->interfaces[i];
-        kept.insert(interface.ifindex);
-        auto pinned =
-            pin_replacing(exchange->program_fd(i), state_->program_pin(interface.name));
-        if (!pinned && outcome) {
-            outcome = std::move(pinned);
+    std::set<std::string> names;
+    for (size_t i = 0; i < interfaces.size(); i++) {
+        kept.insert(interfaces[i].ifindex);
+        names.insert(interfaces[i].name);
+        auto pinned = pin_replacing(exchange.program_fd(i), program_pin(interfaces[i].name));
+        if (!pinned) {
+            remains.push_back(std::move(pinned.error().message));
         }
     }
-    auto taken_off = take_off_except(state_->ownership(), kept);
-    if (!taken_off && outcome) {
-        outcome = std::unexpected(std::move(taken_off.error()));
+    auto taken = take_off_except(ownership(), kept);
+    if (!taken) {
+        // Not knowing what is left, every pin may still be needed to recognise it.
+        remains.push_back("interfaces no longer listed may still forward: " +
+                          taken.error().message);
+        return;
     }
-    drop_pins_except(state_->pin_directory, state_->interfaces);
-    return outcome;
+    for (const auto &failure : taken->failures) {
+        remains.push_back(failure.interface.name +
+                          " is no longer listed and may still forward: " + failure.message);
+    }
+    names.merge(names_of(taken->failures));
+    drop_pins_except(pin_directory, names);
+}
+
+// After a detach that did not go through.
+void FastPath::State::record_what_is_left(const TakenOff &taken)
+{
+    const auto names = names_of(taken.failures);
+    std::erase_if(interfaces, [&](const auto &each) { return !names.contains(each.name); });
+    for (const auto &held : taken.left) {
+        const auto now = held.describe();
+        const auto known = std::ranges::find(interfaces, now.name, &AttachedInterface::name);
+        if (known == interfaces.end()) {
+            interfaces.push_back(now);
+        } else if (known->program_id != now.program_id) {
+            *known = now;
+        }
+    }
+    remains.clear();
+    drop_pins_except(pin_directory, names);
 }
 
 Result<std::vector<std::string>> FastPath::detach()
 {
-    auto names = take_off_except(state_->ownership(), {});
-    if (names) {
-        state_->tables.header().active_generation = 0;
-        state_->interfaces.clear();
-        drop_pins_except(state_->pin_directory, {});
-        unlink(state_->region_pin().c_str());
+    auto taken = take_off_except(state_->ownership(), {});
+    if (!taken) {
+        return std::unexpected(std::move(taken.error()));
     }
-    return names;
+    if (!taken->failures.empty()) {
+        state_->record_what_is_left(*taken);
+        return std::unexpected(detached_in_part(*taken));
+    }
+    state_->tables.header().active_generation = 0;
+    state_->interfaces.clear();
+    state_->remains.clear();
+    drop_pins_except(state_->pin_directory, {});
+    unlink(state_->region_pin().c_str());
+    return std::move(taken->names);
 }
 
 Result<std::vector<std::string>> FastPath::remove(const std::filesystem::path &pin_directory)
@@ -299,19 +379,29 @@ Result<std::vector<std::string>> FastPath::remove(const std::filesystem::path &p
     const auto region_pin = pin_directory / kRegionPin;
     const Descriptor region(bpf_obj_get(region_pin.c_str()));
     use_our_dispatcher_object();
-    auto names = take_off_except(
+    auto taken = take_off_except(
         ownership_of(pin_directory, region.valid() ? map_id(region.get()) : 0), {});
-    if (names) {
-        drop_pins_except(pin_directory, {});
-        unlink(region_pin.c_str());
-        rmdir(pin_directory.c_str());
+    if (!taken) {
+        return std::unexpected(std::move(taken.error()));
     }
-    return names;
+    if (!taken->failures.empty()) {
+        drop_pins_except(pin_directory, names_of(taken->failures));
+        return std::unexpected(detached_in_part(*taken));
+    }
+    drop_pins_except(pin_directory, {});
+    unlink(region_pin.c_str());
+    rmdir(pin_directory.c_str());
+    return std::move(taken->names);
 }
 
 const std::vector<AttachedInterface> &FastPath::interfaces() const
 {
     return state_->interfaces;
+}
+
+const std::vector<std::string> &FastPath::remains() const
+{
+    return state_->remains;
 }
 
 Tables &FastPath::tables()

@@ -45,10 +45,14 @@ class FastPath {
     // generation, puts it on every interface (replacing our older one without a gap,
     // refusing an interface that carries somebody else's program where the dispatcher
     // cannot be used), lets the new generation act, and only then removes the old program
-    // and the interfaces no longer listed. On failure what was there goes on unchanged.
+    // and the interfaces no longer listed.
+    // An error means that what was there goes on unchanged. Once the new programs act there
+    // is no way back and no error: what could not be cleaned up is in remains().
     [[nodiscard]] Result<void> attach(const std::vector<std::string> &interfaces, Mode mode);
 
     // Removes our program everywhere and the pins. The tables stay mapped until destruction.
+    // Where it fails for some interfaces, the others are done: the error names both, and
+    // interfaces() says what still carries our program. The tables stay pinned then.
     [[nodiscard]] Result<std::vector<std::string>> detach();
 
     // The same for an instance that no daemon holds, also when its tables cannot be adopted
@@ -57,6 +61,13 @@ class FastPath {
         const std::filesystem::path &pin_directory);
 
     [[nodiscard]] const std::vector<AttachedInterface> &interfaces() const;
+
+    // What the last attach() could not clean up after the new programs acted, a line each for
+    // the operator: an interface that is no longer listed and may still forward, a former
+    // program left in a dispatcher, a pin that could not be made. The next attach(), of the
+    // same interfaces or others, tries again.
+    [[nodiscard]] const std::vector<std::string> &remains() const;
+
     [[nodiscard]] Tables &tables();
     [[nodiscard]] bool adopted() const;  // the region was there before open()
     [[nodiscard]] uint32_t generation() const;

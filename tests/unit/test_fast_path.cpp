@@ -369,5 +369,76 @@ TEST_F(FastPathTest, RefusesADirectoryOutsideABpfFileSystem)
     EXPECT_FALSE(std::filesystem::exists(elsewhere.pin_directory));
 }
 
+// Holds our program of `pin` on an interface by a BPF link, which netlink cannot remove: an
+// interface that our program cannot be taken off. Destroyed, the link lets go.
+class StuckProgram {
+  public:
+    StuckProgram(const std::filesystem::path &pin, const char *interface)
+    {
+        const int program = bpf_obj_get(pin.c_str());
+        LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
+        link_ = bpf_link_create(program, static_cast<int>(if_nametoindex(interface)), BPF_XDP,
+                                &options);
+        close(program);
+        EXPECT_GE(link_, 0) << "a BPF link on " << interface;
+    }
+    StuckProgram(const StuckProgram &) = delete;
+    StuckProgram &operator=(const StuckProgram &) = delete;
+    ~StuckProgram() { close(link_); }
+
+  private:
+    int link_ = -1;
+};
+
+TEST_F(FastPathTest, KeepsWhatItCouldNotCleanUpAsRemainsAndTriesAgain)
+{
+    auto fast_path = open_or_die();
+    ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
+    EXPECT_TRUE(fast_path.remains().empty());
+    {
+        run("ip link set dev gwt0 xdp off");
+        const StuckProgram stuck(options_.pin_directory / "program-gwt0", "gwt0");
+        ASSERT_OK(fast_path.attach({"gwt1"}, Mode::kNative));
+        EXPECT_NE(program_on("gwt1"), 0U);
+        ASSERT_EQ(fast_path.interfaces().size(), 1U);
+        EXPECT_EQ(fast_path.interfaces()[0].name, "gwt1");
+        ASSERT_EQ(fast_path.remains().size(), 1U);
+        EXPECT_NE(fast_path.remains()[0].find("gwt0 is no longer listed"), std::string::npos)
+            << fast_path.remains()[0];
+        EXPECT_TRUE(pinned("program-gwt0")) << "it is still needed to recognise the program";
+    }
+    ASSERT_OK(fast_path.attach({"gwt1"}, Mode::kNative));
+    EXPECT_TRUE(fast_path.remains().empty());
+    EXPECT_EQ(program_on("gwt0"), 0U);
+    EXPECT_FALSE(pinned("program-gwt0"));
+}
+
+TEST_F(FastPathTest, DetachesWhatItCanAndNamesWhatItCannot)
+{
+    auto fast_path = open_or_die();
+    // Both orders, for the one that fails must stop neither those before nor those after it.
+    for (const auto &[fails, goes] : {std::pair<const char *, const char *>{"gwt0", "gwt1"},
+                                      std::pair<const char *, const char *>{"gwt1", "gwt0"}}) {
+        ASSERT_OK(fast_path.attach({"gwt0", "gwt1"}, Mode::kNative));
+        run(std::string("ip link set dev ") + fails + " xdp off");
+        const StuckProgram stuck(options_.pin_directory / (std::string("program-") + fails),
+                                 fails);
+        auto outcome = fast_path.detach();
+        ASSERT_FALSE(outcome.has_value());
+        const std::string expected =
+            std::string("off ") + goes + ", and not off " + fails + ": cannot remove";
+        EXPECT_NE(outcome.error().message.find(expected), std::string::npos)
+            << outcome.error().message;
+        EXPECT_EQ(program_on(goes), 0U);
+        ASSERT_EQ(fast_path.interfaces().size(), 1U);
+        EXPECT_EQ(fast_path.interfaces()[0].name, fails);
+        EXPECT_TRUE(pinned("region")) << "the program left goes on with the tables";
+        EXPECT_TRUE(pinned(std::string("program-") + fails));
+        EXPECT_FALSE(pinned(std::string("program-") + goes));
+    }
+    ASSERT_OK(fast_path.detach());
+    EXPECT_FALSE(pinned("region"));
+}
+
 }  // namespace
 }  // namespace guideway::xdp
