@@ -110,7 +110,10 @@ void Validator::check_usable(const std::string &path, std::string_view what,
 
 void Validator::check_instance()
 {
-    check_name("instance", "an instance", desired_.instance);
+    if (!is_instance_name(desired_.instance)) {
+        report("instance", quoted(desired_.instance) + " is not a name for an instance",
+               "names are " + std::string(kInstanceNameRule));
+    }
     if (desired_.interfaces.empty()) {
         report("interfaces", "no interface is given",
                "name the interfaces that packets for the services arrive on, such as [eth0]");
@@ -452,6 +455,11 @@ bool is_name(std::string_view text)
            std::ranges::all_of(text, [](char c) {
                return is_alphanumeric(c) || c == '.' || c == '_' || c == '-';
            });
+}
+
+bool is_instance_name(std::string_view text)
+{
+    return is_name(text) && !text.contains('.');
 }
 
 bool is_interface_name(std::string_view text)

@@ -22,10 +22,17 @@ struct Violation {
 // `listen` stands for protocol, address and port.
 [[nodiscard]] std::vector<Violation> validate(const Desired &desired);
 
-// Names of instances, services, pools and backends: they appear in paths, URLs and metrics.
+// Names of services, pools and backends: they appear in URLs and metrics.
 [[nodiscard]] bool is_name(std::string_view text);
 inline constexpr std::string_view kNameRule =
     "up to 63 letters, digits, '.', '_' or '-', beginning with a letter or digit";
+
+// Those of instances name the directory of the tables too: the BPF file system takes no
+// dots in names.
+[[nodiscard]] bool is_instance_name(std::string_view text);
+inline constexpr std::string_view kInstanceNameRule =
+    "up to 63 letters, digits, '_' or '-', beginning with a letter or digit; no '.', which the "
+    "BPF file system, where the instance's tables are, refuses";
 
 // Names that Linux gives to network interfaces.
 [[nodiscard]] bool is_interface_name(std::string_view text);

@@ -35,6 +35,15 @@ TEST(ConfigClashes, NamesThatAreNone)
     Parts parts;
     parts.top = "instance: " + std::string(63, 'a') + "\ninterfaces: [eth0]\n";
     expect(parts.text(), {});
+    // The BPF file system refuses directories with a dot in their names.
+    parts.top = "instance: edge.1\ninterfaces: [eth0]\n";
+    expect(parts.text(), {"1:11: 'edge.1' is not a name for an instance; names are up to 63 "
+                          "letters, digits, '_' or '-', beginning with a letter or digit; no "
+                          "'.', which the BPF file system"});
+    parts = {};
+    parts.services =
+        "services:\n  - {name: api.v1, listen: 'tcp://203.0.113.10:443', pool: gws}\n";
+    expect(parts.text(), {});
     expect(
         "instance: e\ninterfaces: [eth0]\nservices: []\npools:\n  - {name: a b, backends: "
         "[{name: c d, address: 10.2.0.2}]}\n",
