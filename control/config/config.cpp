@@ -168,13 +168,13 @@ std::vector<Problem> check_on_host(const Document &document, const model::HostFa
     }
     for (size_t i = 0; i < document.desired.services.size(); i++) {
         const model::Service &service = document.desired.services[i];
-        const auto local = std::ranges::find(host.local_addresses, service.address,
-                                             [](const auto &entry) { return entry.first; });
+        const auto local = host.local_addresses.find(service.address);
         if (local != host.local_addresses.end()) {
             report("services[" + std::to_string(i) + "].listen",
                    "service address " + service.address.to_string() +
                        " is an address of this host, on " + model::quoted(local->second),
-                   "remove it there: the host would take unmatched packets and replies for "
+                   "remove it there, or the local route to it: the host would take unmatched "
+                   "packets and replies for "
                    "itself; service addresses are routed to this host, never configured on it");
         }
     }

@@ -166,7 +166,11 @@ std::expected<config::Document, Refusal> Instance::read(const std::string &file,
                   "this is the configuration of instance '" + document->desired.instance + "'",
               .hint = "the daemon runs instance '" + options_.name + "'"}});
     }
-    auto host = neighbour::host_facts();
+    std::set<model::IpAddress> addresses;
+    for (const auto &service : document->desired.services) {
+        addresses.insert(service.address);
+    }
+    auto host = neighbour::host_facts(addresses);
     if (!host) {
         return refuse(500, host.error().message);
     }

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <vector>
 
 #include "control/model/address.hpp"
 
@@ -12,8 +11,9 @@ namespace guideway::model {
 
 struct HostFacts {
     std::map<std::string, uint32_t> interfaces;  // name to ifindex
-    // Addresses that the host's kernel takes as its own, with the interface that has them.
-    std::vector<std::pair<IpAddress, std::string>> local_addresses;
+    // Of the addresses asked about, those that the host's kernel takes as its own, with the
+    // interface that has them: each once.
+    std::map<IpAddress, std::string> local_addresses;
 };
 
 }  // namespace guideway::model

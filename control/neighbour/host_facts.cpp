@@ -1,15 +1,46 @@
-#include <algorithm>
+#include <linux/rtnetlink.h>
+
+#include <cerrno>
 
 #include "control/neighbour/messages.hpp"
 #include "control/neighbour/netlink.hpp"
-#include "control/neighbour/path.hpp"
 #include "control/neighbour/resolver.hpp"
 
 namespace guideway::neighbour {
+namespace {
 
-// Addresses come from the interfaces, which have them even while they are down, and from
-// the local routing table, which has those that are local without being on an interface.
-Result<model::HostFacts> host_facts()
+// Packets to such an address end at this host.
+bool is_taken(const Route &route)
+{
+    switch (route.type) {
+        case RTN_LOCAL:
+        case RTN_BROADCAST:
+        case RTN_ANYCAST:
+        case RTN_MULTICAST:
+            return true;
+        default:
+            return false;
+    }
+}
+
+// The answers by which the kernel says that packets to an address go nowhere.
+bool is_no_route(int error_number)
+{
+    return error_number == ENETUNREACH || error_number == EHOSTUNREACH ||
+           error_number == ESRCH || error_number == EACCES || error_number == EINVAL;
+}
+
+std::unexpected<Error> cannot_ask(const std::string &what, const Refusal &refusal)
+{
+    return std::unexpected(Error::system("ask the kernel for", what, refusal.error_number));
+}
+
+}  // namespace
+
+// Interfaces have addresses even while they are down. The rest is asked for one by one: a
+// local route may be for a whole prefix, and the table that would have to be read for it,
+// which the kernel does not filter for everybody, may be that of the Internet.
+Result<model::HostFacts> host_facts(const std::set<model::IpAddress> &addresses)
 {
     auto asker = Asker::open();
     if (!asker) {
@@ -17,33 +48,34 @@ Result<model::HostFacts> host_facts()
     }
     model::HostFacts facts;
     std::map<uint32_t, std::string> names;
-    std::vector<LocalAddress> local;
-    const Visit visit_link = [&](const nlmsghdr &message) {
+    const auto links = asker->ask(dump_links(), [&](const nlmsghdr &message) {
         if (const auto link = parse_link(message)) {
             facts.interfaces[link->name] = link->ifindex;
             names[link->ifindex] = link->name;
         }
-    };
-    const Visit visit_address = [&](const nlmsghdr &message) {
-        if (const auto address = parse_local_address(message)) {
-            local.push_back(*address);
+    });
+    if (!links) {
+        return cannot_ask("its interfaces", links.error());
+    }
+    const auto configured = asker->ask(dump_addresses(), [&](const nlmsghdr &message) {
+        const auto local = parse_local_address(message);
+        if (local && addresses.contains(local->address)) {
+            facts.local_addresses.try_emplace(local->address, names[local->ifindex]);
         }
-    };
-    for (const auto &[request, visit] :
-         {std::pair{dump_links(), visit_link}, std::pair{dump_addresses(), visit_address},
-          std::pair{dump_local_routes(model::Family::kIpv4), visit_address},
-          std::pair{dump_local_routes(model::Family::kIpv6), visit_address}}) {
-        if (const auto asked = asker->ask(request, visit); !asked) {
-            return std::unexpected(Error::system("ask the kernel for", "this host's addresses",
-                                                 asked.error().error_number));
+    });
+    if (!configured) {
+        return cannot_ask("this host's addresses", configured.error());
+    }
+    for (const auto &address : addresses) {
+        const auto asked = asker->ask(get_route_entry(address), [&](const nlmsghdr &message) {
+            if (const auto route = parse_route(message); route && is_taken(*route)) {
+                facts.local_addresses.try_emplace(address, names[route->ifindex]);
+            }
+        });
+        if (!asked && !is_no_route(asked.error().error_number)) {
+            return cannot_ask("the route to " + address.to_string(), asked.error());
         }
     }
-    for (const auto &[ifindex, address] : local) {
-        facts.local_addresses.emplace_back(address, names[ifindex]);
-    }
-    std::ranges::sort(facts.local_addresses);
-    const auto same = std::ranges::unique(facts.local_addresses);
-    facts.local_addresses.erase(same.begin(), same.end());
     return facts;
 }
 

@@ -164,6 +164,17 @@ Message neighbour_message(const NeighbourKey &key, uint16_t type, uint16_t flags
     return message;
 }
 
+Message route_message(const IpAddress &destination, uint32_t flags)
+{
+    Message message(RTM_GETROUTE, NLM_F_REQUEST);
+    auto &header = message.header<rtmsg>();
+    header.rtm_family = static_cast<uint8_t>(family_of(destination));
+    header.rtm_dst_len = static_cast<uint8_t>(destination.bits());
+    header.rtm_flags = flags;
+    message.put(RTA_DST, destination);
+    return message;
+}
+
 }  // namespace
 
 std::optional<Link> parse_link(const nlmsghdr &message)
@@ -263,43 +274,21 @@ std::optional<Route> parse_route(const nlmsghdr &message)
 
 std::optional<LocalAddress> parse_local_address(const nlmsghdr &message)
 {
-    LocalAddress local;
-    std::optional<IpAddress> found;
-    if (message.nlmsg_type == RTM_NEWADDR) {
-        const auto *header = header_of<ifaddrmsg>(message);
-        if (header == nullptr) {
-            return std::nullopt;
-        }
-        local.ifindex = header->ifa_index;
-        // On a point-to-point link IFA_ADDRESS is the other end; IPv6 has no IFA_LOCAL there.
-        for_each_attribute(message, sizeof(*header),
-                           [&](uint16_t type, const nlattr *attribute) {
-                               if (type == IFA_LOCAL || (type == IFA_ADDRESS && !found)) {
-                                   found = address(attribute);
-                               }
-                           });
-    } else if (message.nlmsg_type == RTM_NEWROUTE) {
-        const auto *header = header_of<rtmsg>(message);
-        if (header == nullptr || header->rtm_type != RTN_LOCAL) {
-            return std::nullopt;
-        }
-        for_each_attribute(message, sizeof(*header),
-                           [&](uint16_t type, const nlattr *attribute) {
-                               if (type == RTA_DST) {
-                                   found = address(attribute);
-                               } else if (type == RTA_OIF) {
-                                   local.ifindex = number<uint32_t>(attribute);
-                               }
-                           });
-        if (!found || header->rtm_dst_len != found->bits()) {
-            return std::nullopt;
-        }
+    const auto *header = header_of<ifaddrmsg>(message);
+    if (message.nlmsg_type != RTM_NEWADDR || header == nullptr) {
+        return std::nullopt;
     }
+    std::optional<IpAddress> found;
+    // On a point-to-point link IFA_ADDRESS is the other end; IPv6 has no IFA_LOCAL there.
+    for_each_attribute(message, sizeof(*header), [&](uint16_t type, const nlattr *attribute) {
+        if (type == IFA_LOCAL || (type == IFA_ADDRESS && !found)) {
+            found = address(attribute);
+        }
+    });
     if (!found) {
         return std::nullopt;
     }
-    local.address = *found;
-    return local;
+    return LocalAddress{.ifindex = header->ifa_index, .address = *found};
 }
 
 Message::Message(uint16_t type, uint16_t flags)
@@ -351,23 +340,14 @@ Message dump_addresses()
     return message;
 }
 
-Message dump_local_routes(model::Family family)
-{
-    Message message(RTM_GETROUTE, NLM_F_REQUEST | NLM_F_DUMP);
-    auto &header = message.header<rtmsg>();
-    header.rtm_family = family == model::Family::kIpv6 ? AF_INET6 : AF_INET;
-    header.rtm_table = RT_TABLE_LOCAL;
-    return message;
-}
-
 Message get_route(const IpAddress &destination)
 {
-    Message message(RTM_GETROUTE, NLM_F_REQUEST);
-    auto &header = message.header<rtmsg>();
-    header.rtm_family = static_cast<uint8_t>(family_of(destination));
-    header.rtm_dst_len = static_cast<uint8_t>(destination.bits());
-    message.put(RTA_DST, destination);
-    return message;
+    return route_message(destination, 0);
+}
+
+Message get_route_entry(const IpAddress &destination)
+{
+    return route_message(destination, RTM_F_FIB_MATCH);
 }
 
 Message get_neighbour(const NeighbourKey &key)

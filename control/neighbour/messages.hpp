@@ -68,7 +68,6 @@ struct LocalAddress {
     uint32_t ifindex = 0;
     model::IpAddress address;
 };
-// Of an interface's address, or of a route that makes a single address local.
 [[nodiscard]] std::optional<LocalAddress> parse_local_address(const nlmsghdr &message);
 
 // A request, built in place; its length is in the header.
@@ -89,8 +88,10 @@ class Message {
 
 [[nodiscard]] Message dump_links();
 [[nodiscard]] Message dump_addresses();
-[[nodiscard]] Message dump_local_routes(model::Family family);
 [[nodiscard]] Message get_route(const model::IpAddress &destination);
+// The entry of the table itself: of a local address the device that has it, where the route
+// of a packet always names the loopback device.
+[[nodiscard]] Message get_route_entry(const model::IpAddress &destination);
 [[nodiscard]] Message get_neighbour(const NeighbourKey &key);
 // Makes the kernel resolve the neighbour and keep it resolved by itself. Not to be used on
 // a permanent entry, which it would turn into an ordinary one.

@@ -40,7 +40,8 @@ class Resolver {
     [[nodiscard]] virtual Result<NextHop> lookup(const model::IpAddress &address) const = 0;
 };
 
-// A snapshot for config::check_on_host.
-[[nodiscard]] Result<model::HostFacts> host_facts();
+// A snapshot for config::check_on_host: the interfaces, and which of `addresses` the host
+// takes as its own.
+[[nodiscard]] Result<model::HostFacts> host_facts(const std::set<model::IpAddress> &addresses);
 
 }  // namespace guideway::neighbour

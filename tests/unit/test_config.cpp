@@ -196,16 +196,18 @@ TEST(Config, ChecksInterfacesAndAddressesOnTheHost)
     EXPECT_EQ(all(check_on_host(*document, host)), "");
 
     host.interfaces.erase("eth1");
-    host.local_addresses.emplace_back(*model::IpAddress::parse("2001:db8::10"), "lo");
-    host.local_addresses.emplace_back(*model::IpAddress::parse("203.0.113.10"), "eth0");
+    host.local_addresses.emplace(*model::IpAddress::parse("2001:db8::10"), "lo");
+    host.local_addresses.emplace(*model::IpAddress::parse("203.0.113.10"), "eth0");
     EXPECT_EQ(
         all(check_on_host(*document, host)),
         "edge.yaml:2:20: this host has no interface 'eth1'; it has: eth0, lo\n"
         "edge.yaml:7:13: service address 203.0.113.10 is an address of this host, on 'eth0'; "
-        "remove it there: the host would take unmatched packets and replies for itself; "
+        "remove it there, or the local route to it: the host would take unmatched packets and "
+        "replies for itself; "
         "service addresses are routed to this host, never configured on it\n"
         "edge.yaml:10:13: service address 2001:db8::10 is an address of this host, on 'lo'; "
-        "remove it there: the host would take unmatched packets and replies for itself; "
+        "remove it there, or the local route to it: the host would take unmatched packets and "
+        "replies for itself; "
         "service addresses are routed to this host, never configured on it\n");
 }
 
