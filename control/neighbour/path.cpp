@@ -6,6 +6,8 @@
 #include <net/if_arp.h>
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 #include <utility>
 
 namespace guideway::neighbour {
@@ -22,12 +24,24 @@ std::string_view question(const model::IpAddress &address)
     return address.is_ipv6() ? "neighbour solicitations" : "ARP";
 }
 
+// Kinds of Ethernet devices whose drivers have no way in for frames from native XDP
+// (ndo_xdp_xmit): the kernel would drop each packet behind the program's back.
+constexpr std::array<std::string_view, 16> kKindsWithoutXdpTransmit{
+    "batadv",    "bridge",    "dummy",  "erspan", "geneve",  "gretap",  "hsr", "ifb",
+    "ip6erspan", "ip6gretap", "ipvlan", "macsec", "macvlan", "macvtap", "vrf", "vxlan"};
+
 Result<void> check_usable(const Link &link)
 {
     if (link.hardware_type != ARPHRD_ETHER) {
         return fail(link.name +
                     " has no Ethernet header; backends are reached by Ethernet "
                     "interfaces only");
+    }
+    if (std::ranges::find(kKindsWithoutXdpTransmit, link.kind) !=
+        kKindsWithoutXdpTransmit.end()) {
+        return fail(link.name + " is of kind " + link.kind +
+                    ", which takes no frames from XDP; route by the Ethernet interface below "
+                    "it");
     }
     if ((link.flags & IFF_UP) == 0) {
         return fail(link.name + " is down");

@@ -330,6 +330,20 @@ TEST_F(KernelRoutes, SaysWhyAnAddressIsNoNextHop)
     EXPECT_EQ(wait_resolved("10.8.0.1"), "tap7 02:00:00:00:00:08 via 10.8.0.1 mtu 1500");
 }
 
+TEST_F(KernelRoutes, SaysThatABridgeTakesNoFramesFromXdp)
+{
+    if (!run("ip link add br7 type bridge 2>/dev/null")) {
+        GTEST_SKIP() << "this kernel has no bridges";
+    }
+    host("ip link add port7 type veth peer name port8 && ip link set port7 master br7");
+    host(
+        "ip link set port8 up && ip link set port7 up && ip link set br7 up && "
+        "ip addr add 10.7.0.2/24 dev br7");
+    host("ip neigh add 10.7.0.1 lladdr 02:00:00:00:00:07 nud permanent dev br7");
+    start({ip("10.7.0.1")});
+    wait_error("10.7.0.1", "br7 is of kind bridge, which takes no frames from XDP");
+}
+
 TEST_F(KernelRoutes, TellsOfABurstOnceAndOfNothingNever)
 {
     host("ip route add 10.2.0.0/16 via 10.1.0.1");
@@ -477,6 +491,24 @@ TEST(VlanStack, SaysWhatIsWrongWithIt)
     EXPECT_TRUE(egress_of(links, 2).error().message.contains("another network namespace"));
     links[2] = vlan(2, "loop", 2, {0x8100, 1});
     EXPECT_EQ(egress_of(links, 2).error().message, "loop adds more than two VLAN tags");
+}
+
+TEST(VlanStack, EndsAtADeviceThatTakesFramesFromXdp)
+{
+    Links links{{1, ethernet(1, "port0")}, {2, vlan(2, "port0.100", 1, {0x8100, 100})}};
+    for (const auto *kind : {"", "veth", "bond", "tun"}) {
+        links[1].kind = kind;
+        EXPECT_TRUE(egress_of(links, 1)) << kind;
+        EXPECT_TRUE(egress_of(links, 2)) << kind;
+    }
+    for (const auto *kind : {"bridge", "macvlan", "vxlan", "macsec", "dummy"}) {
+        links[1].kind = kind;
+        const auto refusal = "port0 is of kind " + std::string(kind) +
+                             ", which takes no frames from XDP; route by the Ethernet "
+                             "interface below it";
+        EXPECT_EQ(egress_of(links, 1).error().message, refusal);
+        EXPECT_EQ(egress_of(links, 2).error().message, refusal);
+    }
 }
 
 // The message for a VLAN device as the kernel writes it.
