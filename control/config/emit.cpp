@@ -71,7 +71,9 @@ std::string emit(const model::Desired &desired)
         out += (i == 0 ? "" : ", ") + scalar(desired.interfaces[i]);
     }
     out += "]\nengine: xdp\nxdp_mode: ";
-    out += desired.xdp_mode == model::XdpMode::kNative ? "native\n" : "generic\n";
+    out += desired.xdp_mode == model::XdpMode::kNative
+               ? "native\n"
+               : "generic   # GRO must be off: ethtool -K DEVICE gro off\n";
     if (desired.tunnel_source_ipv4) {
         out += "tunnel_source: " + desired.tunnel_source_ipv4->to_string() + "\n";
     }

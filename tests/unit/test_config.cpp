@@ -163,6 +163,7 @@ TEST(Config, EmitsWhatItReads)
     ASSERT_TRUE(document) << all(document.error()) << text;
     EXPECT_EQ(document->desired, state) << text;
     EXPECT_EQ(emit(document->desired), text);
+    EXPECT_TRUE(text.contains("\nxdp_mode: generic   # GRO must be off: ")) << text;
 
     state.services.clear();
     state.pools.clear();
