@@ -14,6 +14,10 @@ namespace {
 // How long after a start the next hops found in adopted tables are believed while the
 // kernel has not yet been heard on them.
 constexpr auto kTrustAdopted = std::chrono::seconds(3);
+// How often it is looked whether the program is still on its interfaces, and how long
+// after a failed attempt the next is made: each loads a program.
+constexpr auto kSupervision = std::chrono::seconds(2);
+constexpr auto kAttachAgain = std::chrono::seconds(10);
 
 constexpr const char *kDetach = "detach";  // a revision's cause
 
@@ -32,32 +36,6 @@ gw_capacity to_table_capacity(const model::Capacity &capacity)
             .backends_max = capacity.backends,
             .ring_slots_max = capacity.ring_slots,
             .cpus_max = xdp::possible_cpus()};
-}
-
-std::string count(size_t number, const std::string &noun)
-{
-    return std::to_string(number) + " " + noun + (number == 1 ? "" : "s");
-}
-
-std::string summarise(const model::Desired &desired)
-{
-    size_t backends = 0;
-    for (const auto &pool : desired.pools) {
-        backends += pool.backends.size();
-    }
-    return count(desired.services.size(), "service") + ", " +
-           count(desired.pools.size(), "pool") + ", " + count(backends, "backend") + " on " +
-           count(desired.interfaces.size(), "interface");
-}
-
-std::unexpected<Refusal> refuse(unsigned status, std::string error)
-{
-    return std::unexpected(Refusal{status, std::move(error), {}});
-}
-
-std::unexpected<Refusal> refuse_configuration(std::vector<config::Problem> problems)
-{
-    return std::unexpected(Refusal{422, "the configuration is refused", std::move(problems)});
 }
 
 const char *state_name(plane::BackendState state)
@@ -80,7 +58,10 @@ const char *state_name(plane::BackendState state)
 }  // namespace
 
 Instance::Instance(boost::asio::io_context &loop, Options options, store::Store store)
-    : options_(std::move(options)), store_(std::move(store)), trust_timer_(loop)
+    : options_(std::move(options)),
+      store_(std::move(store)),
+      trust_timer_(loop),
+      supervision_timer_(loop)
 {
 }
 
@@ -133,203 +114,29 @@ Result<void> Instance::restore(const store::Revision &revision)
     if (!effective) {
         return std::unexpected(std::move(effective.error()));
     }
-    if (auto begun = begin_serving(*effective); !begun) {
-        return begun;
+    if (auto opened = open_tables(*effective); !opened) {
+        return opened;
     }
-    if (auto attached = attach(*effective); !attached) {
-        attach_problem_ = attached.error().message;
-        spdlog::error("{}; trying again when links change", attach_problem_);
+    if (auto room = plane_->fits(*effective); !room) {
+        return room;
     }
     document_ = std::move(*document);
     document_text_ = revision.file_text;
     overrides_ = revision.overrides;
     effective_ = std::move(*effective);
     revision_ = revision.number;
+    fill_tables(effective_);
+    attach_or_note();
+    supervise();
     note_states();
-    spdlog::info("revision {} is in force: {}", revision_, summarise(effective_));
+    spdlog::info("revision {} is in force: {}", revision_, revision.summary);
     return {};
 }
 
-std::expected<config::Document, Refusal> Instance::read(const std::string &file,
-                                                        const std::string &text) const
+// Opens or adopts the tables; they are not yet written.
+Result<void> Instance::open_tables(const model::Desired &effective)
 {
-    auto document = config::parse(file, text);
-    if (!document) {
-        return refuse_configuration(std::move(document.error()));
-    }
-    if (document->desired.instance != options_.name) {
-        const auto at = document->positions.find("instance");
-        return refuse_configuration(
-            {{.file = file,
-              .position = at == document->positions.end() ? config::Position{} : at->second,
-              .message =
-                  "this is the configuration of instance '" + document->desired.instance + "'",
-              .hint = "the daemon runs instance '" + options_.name + "'"}});
-    }
-    std::set<model::IpAddress> addresses;
-    for (const auto &service : document->desired.services) {
-        addresses.insert(service.address);
-    }
-    auto host = neighbour::host_facts(addresses);
-    if (!host) {
-        return refuse(500, host.error().message);
-    }
-    if (auto problems = config::check_on_host(*document, *host); !problems.empty()) {
-        return refuse_configuration(std::move(problems));
-    }
-    return std::move(*document);
-}
-
-std::expected<Instance::Candidate, Refusal> Instance::candidate(
-    config::Document document, model::Overrides overrides) const
-{
-    auto effective = model::with_overrides(document.desired, overrides);
-    if (!effective) {
-        return refuse(409, effective.error().message);
-    }
-    if (serving()) {
-        if (effective->capacity != effective_.capacity ||
-            effective->hash_key != effective_.hash_key) {
-            return refuse(
-                409,
-                "capacity and hash_key are fixed while the tables exist; to change "
-                "them run 'guideway detach', then start the daemon with the new file");
-        }
-        if (auto room = plane_->fits(*effective); !room) {
-            return refuse(409, room.error().message);
-        }
-    }
-    return Candidate{std::move(document), std::move(overrides), std::move(*effective)};
-}
-
-std::expected<Change, Refusal> Instance::check(const std::string &file,
-                                               const std::string &text) const
-{
-    auto document = read(file, text);
-    if (!document) {
-        return std::unexpected(std::move(document.error()));
-    }
-    auto checked = candidate(std::move(*document), overrides_);
-    if (!checked) {
-        return std::unexpected(std::move(checked.error()));
-    }
-    return Change{revision_, checked->effective != effective_, summarise(checked->effective)};
-}
-
-std::expected<Change, Refusal> Instance::apply(const ApplyRequest &request)
-{
-    if (request.if_revision && *request.if_revision != revision_) {
-        return refuse(409, "the revision is " + std::to_string(revision_) + ", not " +
-                               std::to_string(*request.if_revision) +
-                               ": somebody else changed it; look at 'guideway export' and "
-                               "try again");
-    }
-    auto document = read(request.file, request.text);
-    if (!document) {
-        return std::unexpected(std::move(document.error()));
-    }
-    auto next = candidate(std::move(*document),
-                          request.reset_overrides ? model::Overrides{} : overrides_);
-    if (!next) {
-        return std::unexpected(std::move(next.error()));
-    }
-    const std::string summary = summarise(next->effective);
-    return commit(std::move(*next), {.created_at = "",
-                                     .cause = "apply",
-                                     .file_name = request.file,
-                                     .file_text = request.text,
-                                     .overrides = {},
-                                     .summary = summary});
-}
-
-std::expected<Change, Refusal> Instance::override_backends(const std::string &cause,
-                                                           const std::string &summary,
-                                                           const OverrideEdit &edit)
-{
-    if (!serving()) {
-        return refuse(409, "no configuration is applied yet; run 'guideway apply FILE' first");
-    }
-    auto overrides = edit(document_.desired, overrides_);
-    if (!overrides) {
-        return refuse(409, overrides.error().message);
-    }
-    auto next = candidate(document_, std::move(*overrides));
-    if (!next) {
-        return std::unexpected(std::move(next.error()));
-    }
-    // The new state must also be one that a file could ask for.
-    auto parsed =
-        config::parse("the configuration with this change", config::emit(next->effective));
-    if (!parsed) {
-        return refuse(409, parsed.error().front().message + "; " + parsed.error().front().hint);
-    }
-    return commit(std::move(*next), {.created_at = "",
-                                     .cause = cause,
-                                     .file_name = document_.file,
-                                     .file_text = document_text_,
-                                     .overrides = {},
-                                     .summary = summary});
-}
-
-// Attaching comes before storing, because it is what may fail; tables come last, because
-// they cannot. What was in force goes on until then.
-std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revision revision)
-{
-    if (serving() && candidate.effective == effective_ && candidate.overrides == overrides_ &&
-        revision.file_text == document_text_) {
-        return Change{revision_, false, "nothing to change: " + summarise(effective_)};
-    }
-    const bool was_serving = serving();
-    const bool moves_interfaces =
-        was_serving && (candidate.effective.interfaces != effective_.interfaces ||
-                        candidate.effective.xdp_mode != effective_.xdp_mode);
-    if (!was_serving) {
-        auto begun = begin_serving(candidate.effective);
-        if (!begun) {
-            return refuse(500, begun.error().message);
-        }
-        if (auto attached = attach(candidate.effective); !attached) {
-            end_serving();
-            return refuse(500, attached.error().message);
-        }
-    } else if (moves_interfaces) {
-        if (auto attached = attach(candidate.effective); !attached) {
-            return refuse(500, attached.error().message);
-        }
-    }
-
-    revision.overrides = candidate.overrides;
-    auto number = store_.append(revision);
-    if (!number) {
-        if (!was_serving) {
-            end_serving();
-        } else if (moves_interfaces) {
-            if (auto back = attach(effective_); !back) {
-                spdlog::error("cannot go back to the interfaces before: {}",
-                              back.error().message);
-            }
-        }
-        return refuse(500, number.error().message + "; what was in force goes on");
-    }
-
-    document_ = std::move(candidate.document);
-    document_text_ = revision.file_text;
-    overrides_ = std::move(candidate.overrides);
-    effective_ = std::move(candidate.effective);
-    revision_ = *number;
-    attach_problem_.clear();
-    watch_next_hops(effective_);
-    reconcile();
-    spdlog::info("revision {} is in force ({}): {}", revision_, revision.cause,
-                 revision.summary);
-    return Change{revision_, true, revision.summary};
-}
-
-// Fills the tables. The program comes after, so that packets are never judged by tables
-// that are half filled.
-Result<void> Instance::begin_serving(const model::Desired &effective)
-{
-    auto opened = xdp::FastPath::open({.pin_directory = options_.bpf_directory / options_.name,
+    auto opened = xdp::FastPath::open({.pin_directory = pin_directory(),
                                        .capacity = to_table_capacity(effective.capacity),
                                        .hash_key = to_table_key(effective.hash_key)});
     if (!opened) {
@@ -347,19 +154,25 @@ Result<void> Instance::begin_serving(const model::Desired &effective)
             }
         });
     }
+    return {};
+}
+
+// What fits() has let pass.
+void Instance::fill_tables(const model::Desired &effective)
+{
     watch_next_hops(effective);
     auto applied = plane_->apply(
         effective, [this](const auto &address) { return resolver_->lookup(address); },
         trust_adopted_);
     if (!applied) {
-        end_serving();
+        spdlog::error("the tables stay as they were: {}", applied.error().message);
     }
-    return applied;
 }
 
 void Instance::end_serving()
 {
     trust_timer_.cancel();
+    supervision_timer_.cancel();
     const bool was_there_before = fast_path_->adopted();
     if (!was_there_before) {
         if (auto detached = fast_path_->detach(); !detached) {
@@ -373,9 +186,50 @@ void Instance::end_serving()
 
 Result<void> Instance::attach(const model::Desired &desired)
 {
-    return fast_path_->attach(desired.interfaces, desired.xdp_mode == model::XdpMode::kGeneric
-                                                      ? xdp::Mode::kGeneric
-                                                      : xdp::Mode::kNative);
+    auto attached = fast_path_->attach(
+        desired.interfaces, desired.xdp_mode == model::XdpMode::kGeneric ? xdp::Mode::kGeneric
+                                                                         : xdp::Mode::kNative);
+    if (attached) {
+        attach_problem_.clear();
+    }
+    return attached;
+}
+
+void Instance::attach_or_note()
+{
+    if (auto attached = attach(effective_); !attached) {
+        if (attached.error().message != attach_problem_) {
+            spdlog::error("{}; trying again every {} s", attached.error().message,
+                          kAttachAgain.count());
+        }
+        attach_problem_ = attached.error().message;
+    }
+}
+
+// Looks again and again whether the program is where it should be: an interface may be made
+// anew, or somebody may have taken the program off.
+void Instance::supervise()
+{
+    supervision_timer_.expires_after(attach_problem_.empty() ? kSupervision : kAttachAgain);
+    supervision_timer_.async_wait([this](const boost::system::error_code &error) {
+        if (error || !serving()) {
+            return;
+        }
+        if (!attach_problem_.empty() || !fast_path_->intact()) {
+            const bool was_noted = !attach_problem_.empty();
+            attach_or_note();
+            if (attach_problem_.empty()) {
+                spdlog::info("the XDP program is {} on its interfaces",
+                             was_noted ? "at last" : "again");
+            }
+        }
+        supervise();
+    });
+}
+
+std::filesystem::path Instance::pin_directory() const
+{
+    return options_.bpf_directory / options_.name;
 }
 
 void Instance::watch_next_hops(const model::Desired &desired)
@@ -391,25 +245,10 @@ void Instance::watch_next_hops(const model::Desired &desired)
 
 void Instance::reconcile()
 {
-    if (!serving()) {
-        return;
+    if (serving()) {
+        fill_tables(effective_);
+        note_states();
     }
-    if (!attach_problem_.empty()) {
-        if (auto attached = attach(effective_); attached) {
-            spdlog::info("attached after all");
-            attach_problem_.clear();
-        } else {
-            attach_problem_ = attached.error().message;
-        }
-    }
-    auto applied = plane_->apply(
-        effective_, [this](const auto &address) { return resolver_->lookup(address); },
-        trust_adopted_);
-    if (!applied) {
-        spdlog::error("the tables stay as they were: {}", applied.error().message);
-        return;
-    }
-    note_states();
 }
 
 // Remembers since when each backend has been in its state, and logs the changes.
@@ -448,11 +287,23 @@ std::vector<std::string> Instance::problems() const
 {
     std::vector<std::string> problems;
     if (!serving()) {
+        std::error_code unreadable;  // then there is nothing to say of it
+        if (std::filesystem::exists(pin_directory(), unreadable)) {
+            problems.push_back(
+                "an earlier daemon has left a fast path in the kernel, which this "
+                "one has no configuration for; it may be forwarding: 'guideway "
+                "apply FILE' adopts it, 'guideway detach' removes it");
+        }
         return problems;
     }
     if (!attach_problem_.empty()) {
         problems.push_back(attach_problem_);
+    } else if (!fast_path_->intact()) {
+        problems.push_back(
+            "the XDP program is not on all of its interfaces; it is put there "
+            "again within seconds");
     }
+    problems.insert(problems.end(), fast_path_->remains().begin(), fast_path_->remains().end());
     for (const auto &view : plane_->backends()) {
         if (view.state == plane::BackendState::kUnresolved) {
             problems.push_back("backend " + view.pool + "/" + view.backend.name +
@@ -471,13 +322,19 @@ std::vector<std::string> Instance::problems() const
 Result<std::vector<std::string>> Instance::detach()
 {
     if (!serving()) {
-        return std::vector<std::string>{};
+        // Perhaps an earlier daemon has left something.
+        std::error_code unreadable;
+        return std::filesystem::exists(pin_directory(), unreadable)
+                   ? xdp::FastPath::remove(pin_directory())
+                   : std::vector<std::string>{};
     }
     auto detached = fast_path_->detach();
     if (!detached) {
         return detached;
     }
     trust_timer_.cancel();
+    supervision_timer_.cancel();
+    attach_problem_.clear();
     plane_.reset();
     fast_path_.reset();
     resolver_->watch({});

@@ -101,9 +101,16 @@ class Instance {
     [[nodiscard]] Result<void> restore(const store::Revision &revision);
     [[nodiscard]] std::expected<Change, Refusal> commit(Candidate candidate,
                                                         store::Revision revision);
-    [[nodiscard]] Result<void> begin_serving(const model::Desired &effective);
+    [[nodiscard]] std::expected<Change, Refusal> commit_first(Candidate candidate,
+                                                              store::Revision revision);
+    void put_in_force(Candidate candidate, const store::Revision &revision, int64_t number);
+    [[nodiscard]] Result<void> open_tables(const model::Desired &effective);
+    void fill_tables(const model::Desired &effective);
     void end_serving();
     [[nodiscard]] Result<void> attach(const model::Desired &desired);
+    void attach_or_note();
+    void supervise();
+    [[nodiscard]] std::filesystem::path pin_directory() const;
     void watch_next_hops(const model::Desired &desired);
     void reconcile();
     void note_states();
@@ -112,6 +119,7 @@ class Instance {
     store::Store store_;
     std::unique_ptr<neighbour::Resolver> resolver_;
     boost::asio::steady_timer trust_timer_;
+    boost::asio::steady_timer supervision_timer_;
 
     int64_t revision_ = 0;
     config::Document document_;  // as last applied, and its text
@@ -123,7 +131,7 @@ class Instance {
     std::unique_ptr<xdp::FastPath> fast_path_;
     std::unique_ptr<plane::Plane> plane_;
     bool trust_adopted_ = false;
-    std::string attach_problem_;  // why the last restart could not attach; empty otherwise
+    std::string attach_problem_;  // why the program is not where it should be; empty: it is
 
     struct Noted {
         plane::BackendState state{};

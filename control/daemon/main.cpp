@@ -17,6 +17,7 @@
 #include "control/daemon/instance.hpp"
 #include "control/daemon/logging.hpp"
 #include "control/daemon/routes.hpp"
+#include "control/model/validate.hpp"
 #include "xdp/fast_path.hpp"
 
 namespace guideway::daemon {
@@ -65,6 +66,10 @@ std::string problems_text(const std::vector<config::Problem> &problems)
 Result<std::string> instance_name(const Options &options, const ConfigFile *config)
 {
     if (!options.instance.empty()) {
+        if (!model::is_instance_name(options.instance)) {
+            return fail("'" + options.instance + "' cannot be the name of an instance: " +
+                        std::string(model::kInstanceNameRule));
+        }
         return options.instance;
     }
     if (config != nullptr) {

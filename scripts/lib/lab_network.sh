@@ -98,6 +98,8 @@ build_client_side() {
         echo 1 >/proc/sys/net/ipv6/fib_multipath_hash_policy'
     # Some thousands of connections from one address, one after the other.
     in_host client bash -c 'echo "1024 65535" >/proc/sys/net/ipv4/ip_local_port_range'
+    # No TIME_WAIT: whichever side closes first, the client may use a port again at once.
+    in_host client bash -c 'echo 0 >/proc/sys/net/ipv4/tcp_max_tw_buckets'
     add_link client eth0 10.0.0.2/24 2001:db8::2/64 transit client 10.0.0.1/24 2001:db8::1/64
     add_link transit router 10.0.1.1/24 2001:db8:0:1::1/64 \
         router transit 10.0.1.2/24 2001:db8:0:1::2/64

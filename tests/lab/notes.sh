@@ -43,10 +43,9 @@ fetch() {
     on client curl --globoff --silent --show-error --max-time 20 "$@"
 }
 
-# Who answers a request: "gw2". The gateway closes first, so that the client's port is free
-# again at once.
+# Who answers a request: "gw2".
 answerer() {
-    fetch --header 'Connection: close' "$@"
+    fetch "$@"
 }
 
 # load TARGET… [OPTION…]: http_load's account, in $SCRATCH/load.json; its status is ours.

@@ -122,3 +122,40 @@ test_detach_without_a_daemon() {
     eventually 10 all_backends_forward
     load_without_failure "$WEB:80" --connections 100
 }
+
+test_a_program_that_was_taken_off_is_put_back() {
+    on edge1 ip link set dev eth0 xdp off
+    eventually 20 serves_again
+    eventually 10 all_backends_forward
+    expect_equal '[]' "$(guideway status --json | jq -c .problems)" "problems"
+}
+
+serves_again() {
+    fetch --max-time 1 "http://$WEB/"
+}
+
+# The state is lost, the fast path is not: the next daemon says so, and can take it away.
+test_a_fast_path_without_its_state() {
+    local state
+    state=$(lab_directory)/edge1/state
+    lab daemon kill edge1
+    mv "$state/edge1.db" "$SCRATCH/"
+    load_without_failure "$WEB:80" --connections 100
+    lab daemon start-empty edge1
+    expect_match 'an earlier daemon has left' "$(guideway status --json | jq -r '.problems[]')" \
+        "the problem"
+    guideway apply "$(lab_directory)/edge1/edge.yaml"
+    expect_equal true "$(guideway status --json | jq .tables.adopted)" "tables were adopted"
+    eventually 10 all_backends_forward
+    load_without_failure "$WEB:80" --connections 100
+
+    lab daemon kill edge1
+    rm "$state/edge1.db"
+    lab daemon start-empty edge1
+    guideway detach
+    eventually 5 refuses_service
+    [[ $(on edge1 ip link show dev eth0) != *prog/xdp* ]] || fail "eth0 still has a program"
+    lab daemon stop edge1
+    lab daemon start edge1
+    eventually 10 all_backends_forward
+}
