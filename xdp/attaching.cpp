@@ -118,6 +118,31 @@ Result<Survey> survey(const Ownership &ownership)
     return survey;
 }
 
+bool still_carries(const AttachedInterface &attached)
+{
+    auto interface = interface_of_name(attached.name);
+    if (!interface || interface->ifindex != attached.ifindex) {
+        return false;
+    }
+    auto occupant = occupant_of(*interface);
+    if (!occupant) {
+        return true;
+    }
+    if (!*occupant || (*occupant)->mode != attached.mode) {
+        return false;
+    }
+    if (attached.attachment == Attachment::kAlone) {
+        return (*occupant)->program.id == attached.program_id;
+    }
+    // Each program that joins or leaves exchanges the dispatcher; it is ours that must stay.
+    if (!is_dispatcher((*occupant)->program)) {
+        return false;
+    }
+    auto members = dispatcher_members(*interface);
+    return !members ||
+           std::ranges::find(*members, attached.program_id, &Program::id) != members->end();
+}
+
 namespace {
 
 // Takes our programs off an interface. Of several in a dispatcher those that could not be

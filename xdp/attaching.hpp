@@ -50,6 +50,10 @@ struct Survey {
 };
 [[nodiscard]] Result<Survey> survey(const Ownership &ownership);
 
+// Whether the interface of that name is still the same one and still carries the program.
+// Not being able to read it is no sign that it is not.
+[[nodiscard]] bool still_carries(const AttachedInterface &attached);
+
 // What became of an attempt to take our programs off interfaces.
 struct TakenOff {
     std::vector<std::string> names;  // carry nothing of ours any more

@@ -404,6 +404,11 @@ const std::vector<std::string> &FastPath::remains() const
     return state_->remains;
 }
 
+bool FastPath::intact() const
+{
+    return std::ranges::all_of(state_->interfaces, still_carries);
+}
+
 Tables &FastPath::tables()
 {
     return state_->tables;

@@ -68,6 +68,11 @@ class FastPath {
     // same interfaces or others, tries again.
     [[nodiscard]] const std::vector<std::string> &remains() const;
 
+    // Whether interfaces() is still true: no interface was deleted, made anew under its name,
+    // or had its program removed or exchanged by hand. A few system calls an interface. When
+    // false, attach() repairs it. What cannot be read counts as unchanged.
+    [[nodiscard]] bool intact() const;
+
     [[nodiscard]] Tables &tables();
     [[nodiscard]] bool adopted() const;  // the region was there before open()
     [[nodiscard]] uint32_t generation() const;

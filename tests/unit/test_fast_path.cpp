@@ -440,5 +440,64 @@ TEST_F(FastPathTest, DetachesWhatItCanAndNamesWhatItCannot)
     EXPECT_FALSE(pinned("region"));
 }
 
+TEST_F(FastPathTest, NoticesAndRepairsAnInterfaceThatWasMadeAnew)
+{
+    auto fast_path = open_or_die();
+    ASSERT_OK(fast_path.attach({"gwt0", "gwt1"}, Mode::kNative));
+    EXPECT_TRUE(fast_path.intact());
+    const uint32_t before = fast_path.interfaces()[0].ifindex;
+    run("ip link del gwt0");
+    EXPECT_FALSE(fast_path.intact()) << "the interfaces are gone";
+    run("ip link add gwt0 type veth peer name gwt1 && ip link set gwt0 up");
+    EXPECT_FALSE(fast_path.intact()) << "they have their names, and not the program";
+    ASSERT_OK(fast_path.attach({"gwt0", "gwt1"}, Mode::kNative));
+    EXPECT_TRUE(fast_path.intact());
+    EXPECT_NE(fast_path.interfaces()[0].ifindex, before);
+    EXPECT_EQ(fast_path.interfaces()[0].ifindex, if_nametoindex("gwt0"));
+    EXPECT_NE(program_on("gwt0"), 0U);
+    EXPECT_NE(program_on("gwt1"), 0U);
+    EXPECT_TRUE(fast_path.remains().empty());
+}
+
+TEST_F(FastPathTest, NoticesANewInterfaceWithTheOldProgram)
+{
+    auto fast_path = open_or_die();
+    ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
+    run("ip link del gwt0 && ip link add gwt0 type veth peer name gwt1");
+    const int program = bpf_obj_get((options_.pin_directory / "program-gwt0").c_str());
+    ASSERT_EQ(bpf_xdp_attach(static_cast<int>(if_nametoindex("gwt0")), program,
+                             XDP_FLAGS_DRV_MODE, nullptr),
+              0);
+    close(program);
+    EXPECT_FALSE(fast_path.intact());
+    ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
+    EXPECT_TRUE(fast_path.intact());
+}
+
+TEST_F(FastPathTest, NoticesAndRepairsAProgramRemovedByHand)
+{
+    auto fast_path = open_or_die();
+    ASSERT_OK(fast_path.attach({"gwt0", "gwt1"}, Mode::kNative));
+    run("ip link set dev gwt1 xdp off");
+    EXPECT_FALSE(fast_path.intact());
+    ASSERT_OK(fast_path.attach({"gwt0", "gwt1"}, Mode::kNative));
+    EXPECT_TRUE(fast_path.intact());
+    EXPECT_NE(program_on("gwt1"), 0U);
+}
+
+TEST_F(FastPathTest, NoticesAProgramOfSomebodyElseInItsPlace)
+{
+    auto fast_path = open_or_die();
+    ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
+    run("ip link set dev gwt0 xdp off");
+    const int foreign = load_foreign_program();
+    ASSERT_EQ(bpf_xdp_attach(static_cast<int>(if_nametoindex("gwt0")), foreign,
+                             XDP_FLAGS_DRV_MODE, nullptr),
+              0);
+    close(foreign);
+    EXPECT_FALSE(fast_path.intact());
+    EXPECT_FALSE(fast_path.attach({"gwt0"}, Mode::kNative).has_value());
+}
+
 }  // namespace
 }  // namespace guideway::xdp
