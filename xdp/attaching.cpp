@@ -11,23 +11,37 @@ namespace {
 
 constexpr std::string_view kOurName = "guideway";
 
-// Two instances on one interface would take each other's packets, dispatcher or not.
-Error other_instance(const Interface &interface, const Program &program)
+// Two instances on one interface would take each other's packets, dispatcher or not. That it
+// is another one cannot be known: a program whose pins were lost looks the same.
+Error other_instance(const Interface &interface, const Program &program,
+                     const std::string &removal)
 {
-    return {interface.name + " is held by another Guideway instance (program id " +
+    return {interface.name + " is held by a Guideway program that is not this instance's (id " +
             std::to_string(program.id) +
-            "): detach that one first, or leave the interface out"};
+            "): detach the instance it belongs to, or leave the interface out; if it belongs "
+            "to none, because its pins were lost, remove it with '" +
+            removal + "'"};
+}
+
+std::string removal_of_alone(const Interface &interface)
+{
+    return "ip link set dev " + interface.name + " xdp off";
+}
+
+std::string removal_of_member(const Interface &interface, const Program &program)
+{
+    return "xdp-loader unload " + interface.name + " --id " + std::to_string(program.id);
 }
 
 Error foreign_program(const Interface &interface, const Program &program)
 {
     if (program.name == kOurName) {
-        return other_instance(interface, program);
+        return other_instance(interface, program, removal_of_alone(interface));
     }
     return {interface.name + " already carries somebody else's XDP program " + program.name +
             " (id " + std::to_string(program.id) +
-            "), which is not in a dispatcher: remove it first (ip link set dev " +
-            interface.name + " xdp off), or leave the interface out"};
+            "), which is not in a dispatcher: remove it first ('" +
+            removal_of_alone(interface) + "'), or leave the interface out"};
 }
 
 std::string names_of(const std::vector<Program> &programs)
@@ -224,7 +238,8 @@ Result<void> Exchange::plan_change(const Interface &interface, const Ownership &
         }
         const auto rival = std::ranges::find(members->theirs, kOurName, &Program::name);
         if (rival != members->theirs.end()) {
-            return std::unexpected(other_instance(interface, *rival));
+            return std::unexpected(
+                other_instance(interface, *rival, removal_of_member(interface, *rival)));
         }
         if (obstacle) {
             return fail(interface.name + " carries a dispatcher with " +

@@ -18,6 +18,7 @@ namespace guideway::xdp {
 namespace {
 
 constexpr auto kRegionPin = "region";
+constexpr auto kNamespaceRecord = "netns";
 constexpr std::string_view kProgramPinPrefix = "program-";
 
 // BPF file systems refuse dots in names, and VLAN devices have them in theirs.
@@ -70,6 +71,56 @@ void drop_pins_except(const std::filesystem::path &pin_directory,
     for (const auto &pin : pins_with_prefix(pin_directory, kInterimPinPrefix)) {
         unlink(pin.c_str());  // left by one who was killed
     }
+}
+
+// "net:[NUMBER]", of the calling thread.
+Result<std::string> network_namespace()
+{
+    static constexpr auto kSelf = "/proc/thread-self/ns/net";
+    std::error_code error;
+    const auto target = std::filesystem::read_symlink(kSelf, error);
+    if (error) {
+        return std::unexpected(Error::system("read", kSelf, error.value()));
+    }
+    return target.native();
+}
+
+// A link, because a BPF file system holds no ordinary files.
+Result<void> record_namespace(const std::filesystem::path &pin_directory)
+{
+    auto here = network_namespace();
+    if (!here) {
+        return std::unexpected(std::move(here.error()));
+    }
+    const auto record = pin_directory / kNamespaceRecord;
+    unlink(record.c_str());
+    if (symlink(here->c_str(), record.c_str()) != 0) {
+        return std::unexpected(Error::system("make the link", record.native()));
+    }
+    return {};
+}
+
+// Whether a namespace elsewhere still exists cannot be known, so this is for the operator.
+Result<void> check_namespace(const std::filesystem::path &pin_directory)
+{
+    std::error_code no_record;
+    const auto there =
+        std::filesystem::read_symlink(pin_directory / kNamespaceRecord, no_record);
+    if (no_record) {
+        return {};  // nothing was attached
+    }
+    auto here = network_namespace();
+    if (!here) {
+        return std::unexpected(std::move(here.error()));
+    }
+    if (there != *here) {
+        return fail("the programs of " + pin_directory.native() +
+                    " are on interfaces of another network namespace, " + there.native() +
+                    " (this is " + *here + "): detach there (nsenter --net=…); if that " +
+                    "namespace is gone, so are its programs, and 'rm -r " +
+                    pin_directory.native() + "' removes what is left of them");
+    }
+    return {};
 }
 
 std::set<std::string> names_of(const std::vector<Failure> &failures)
@@ -278,6 +329,9 @@ Result<void> FastPath::attach(const std::vector<std::string> &interfaces, Mode m
     if (auto pinned = state_->ensure_region_pinned(); !pinned) {
         return pinned;
     }
+    if (auto recorded = record_namespace(state_->pin_directory); !recorded) {
+        return recorded;
+    }
     const uint32_t generation = state_->take_generation();
     auto exchange = Exchange::prepare(
         *wanted, state_->ownership(),
@@ -367,6 +421,7 @@ Result<std::vector<std::string>> FastPath::detach()
     state_->remains.clear();
     drop_pins_except(state_->pin_directory, {});
     unlink(state_->region_pin().c_str());
+    unlink((state_->pin_directory / kNamespaceRecord).c_str());
     return std::move(taken->names);
 }
 
@@ -375,6 +430,9 @@ Result<std::vector<std::string>> FastPath::remove(const std::filesystem::path &p
     auto lock = lock_pin_directory(pin_directory);
     if (!lock) {
         return std::unexpected(std::move(lock.error()));
+    }
+    if (auto checked = check_namespace(pin_directory); !checked) {
+        return std::unexpected(std::move(checked.error()));
     }
     const auto region_pin = pin_directory / kRegionPin;
     const Descriptor region(bpf_obj_get(region_pin.c_str()));
@@ -390,6 +448,7 @@ Result<std::vector<std::string>> FastPath::remove(const std::filesystem::path &p
     }
     drop_pins_except(pin_directory, {});
     unlink(region_pin.c_str());
+    unlink((pin_directory / kNamespaceRecord).c_str());
     rmdir(pin_directory.c_str());
     return std::move(taken->names);
 }

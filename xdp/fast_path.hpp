@@ -3,6 +3,8 @@
 // Pinned under PIN_DIRECTORY (in bpffs), and outliving the daemon:
 //   region              the tables
 //   program-IFNAME      the program attached to that interface
+//   netns               a symbolic link whose target is the number of the network namespace
+//                       that these interfaces are in
 #pragma once
 
 #include <cstdint>
@@ -56,7 +58,9 @@ class FastPath {
     [[nodiscard]] Result<std::vector<std::string>> detach();
 
     // The same for an instance that no daemon holds, also when its tables cannot be adopted
-    // because another build or other sizes made them. Returns the interfaces' names.
+    // because another build or other sizes made them. Returns the interfaces' names. Refused
+    // outside the network namespace of those interfaces: dropping the pins there would leave
+    // programs attached that nobody can recognise any more.
     [[nodiscard]] static Result<std::vector<std::string>> remove(
         const std::filesystem::path &pin_directory);
 

@@ -199,7 +199,7 @@ TEST_F(FastPathTest, RefusesAnInterfaceOfAnotherInstance)
     ASSERT_OK(other);
     auto outcome = other->attach({"gwt0"}, Mode::kNative);
     ASSERT_FALSE(outcome.has_value());
-    EXPECT_NE(outcome.error().message.find("another Guideway instance"), std::string::npos)
+    EXPECT_NE(outcome.error().message.find("not this instance's (id "), std::string::npos)
         << outcome.error().message;
     ASSERT_OK(other->detach());
 }
@@ -497,6 +497,49 @@ TEST_F(FastPathTest, NoticesAProgramOfSomebodyElseInItsPlace)
     close(foreign);
     EXPECT_FALSE(fast_path.intact());
     EXPECT_FALSE(fast_path.attach({"gwt0"}, Mode::kNative).has_value());
+}
+
+TEST_F(FastPathTest, SaysHowToRemoveAProgramWhosePinsWereLost)
+{
+    {
+        auto fast_path = open_or_die();
+        ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
+    }
+    std::error_code ignored;
+    std::filesystem::remove_all(options_.pin_directory, ignored);
+    auto next = open_or_die();
+    auto outcome = next.attach({"gwt0"}, Mode::kNative);
+    ASSERT_FALSE(outcome.has_value());
+    if (!is_dispatcher((*occupant_of(*interface_of_name("gwt0")))->program)) {
+        EXPECT_NE(outcome.error().message.find("'ip link set dev gwt0 xdp off'"),
+                  std::string::npos)
+            << outcome.error().message;
+        run("ip link set dev gwt0 xdp off");
+        ASSERT_OK(next.attach({"gwt0"}, Mode::kNative));
+    }
+}
+
+TEST_F(FastPathTest, IsNotRemovedFromAnotherNetworkNamespace)
+{
+    {
+        auto fast_path = open_or_die();
+        ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
+    }
+    std::thread([&] {
+        ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+        run("ip link add gwt0 type veth peer name gwt1");  // names repeat
+        auto outcome = FastPath::remove(options_.pin_directory);
+        ASSERT_FALSE(outcome.has_value());
+        EXPECT_NE(outcome.error().message.find("another network namespace, net:["),
+                  std::string::npos)
+            << outcome.error().message;
+    }).join();
+    EXPECT_TRUE(pinned("region"));
+    EXPECT_TRUE(pinned("program-gwt0"));
+    auto names = FastPath::remove(options_.pin_directory);
+    ASSERT_OK(names);
+    EXPECT_EQ(*names, std::vector<std::string>{"gwt0"});
+    EXPECT_FALSE(std::filesystem::exists(options_.pin_directory));
 }
 
 }  // namespace
