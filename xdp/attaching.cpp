@@ -74,6 +74,19 @@ Result<Split> split_members(const Interface &interface, const Ownership &ownersh
 
 }  // namespace
 
+Error cannot_join(const Interface &interface, const std::vector<Program> &others,
+                  const std::string &obstacle)
+{
+    if (others.empty()) {
+        return {interface.name +
+                " carries our earlier program in a dispatcher, which goes on, and this build's "
+                "cannot replace it: " +
+                obstacle};
+    }
+    return {interface.name + " carries a dispatcher with " + names_of(others) +
+            ", which our program cannot join: " + obstacle};
+}
+
 AttachedInterface Held::describe() const
 {
     const bool alone = members.empty();
@@ -242,9 +255,7 @@ Result<void> Exchange::plan_change(const Interface &interface, const Ownership &
                 other_instance(interface, *rival, removal_of_member(interface, *rival)));
         }
         if (obstacle) {
-            return fail(interface.name + " carries a dispatcher with " +
-                        names_of(members->theirs) +
-                        ", which our program cannot join: " + *obstacle);
+            return std::unexpected(cannot_join(interface, members->theirs, *obstacle));
         }
         if ((*before)->mode != plan_.mode && !members->theirs.empty()) {
             return fail(interface.name + " carries a dispatcher in " +

@@ -38,6 +38,10 @@ struct Held {
     [[nodiscard]] AttachedInterface describe() const;
 };
 
+// Why our program cannot join the dispatcher that `interface` carries, with `others` in it.
+[[nodiscard]] Error cannot_join(const Interface &interface, const std::vector<Program> &others,
+                                const std::string &obstacle);
+
 // Trouble with one interface; the message names it.
 struct Failure {
     Interface interface;

@@ -120,15 +120,19 @@ void use_our_dispatcher_object()
 
 namespace {
 
+Error refused(int error_number)
+{
+    return {"this kernel refuses the dispatcher (" +
+            std::generic_category().message(error_number) + ")"};
+}
+
 // The dispatcher, loaded with one slot in use.
-Result<Owned<bpf_object>> load_dispatcher(const Transcript &transcript)
+Result<Owned<bpf_object>> load_dispatcher()
 {
     const auto path = object_directory() / kObjectName;
     Owned<bpf_object> object(bpf_object__open_file(path.c_str(), nullptr));
     if (!object) {
-        auto error = Error::system("open", path.native());
-        error.message += transcript.reason();
-        return std::unexpected(std::move(error));
+        return std::unexpected(Error::system("open the dispatcher object", path.native()));
     }
     xdp_dispatcher_config config{};
     config.magic = XDP_DISPATCHER_MAGIC;
@@ -143,21 +147,21 @@ Result<Owned<bpf_object>> load_dispatcher(const Transcript &transcript)
         }
     }
     if (const int result = bpf_object__load(object.get()); result != 0) {
-        return std::unexpected(
-            libxdp_error("load the dispatcher", path.native(), result, transcript));
+        return std::unexpected(refused(-result));
     }
     return object;
 }
 
 }  // namespace
 
-std::optional<std::string> dispatcher_obstacle(LoadedProgram probe)
+namespace {
+
+Result<void> try_first_slot(LoadedProgram probe)
 {
     static constexpr auto kFirstSlot = "prog0";
-    const Transcript transcript;
-    auto dispatcher = load_dispatcher(transcript);
+    auto dispatcher = load_dispatcher();
     if (!dispatcher) {
-        return dispatcher.error().message;
+        return std::unexpected(std::move(dispatcher.error()));
     }
     const int dispatcher_fd =
         bpf_program__fd(bpf_object__find_program_by_name(dispatcher->get(), "xdp_dispatcher"));
@@ -175,8 +179,18 @@ std::optional<std::string> dispatcher_obstacle(LoadedProgram probe)
         result = link ? 0 : -errno;
     }
     if (result != 0) {
-        return libxdp_error("put the XDP program into", "a dispatcher", result, transcript)
-            .message;
+        return std::unexpected(refused(-result));
+    }
+    return {};
+}
+
+}  // namespace
+
+std::optional<std::string> dispatcher_obstacle(LoadedProgram probe)
+{
+    const Transcript silent;  // what the libraries would print is no news for an operator
+    if (auto tried = try_first_slot(std::move(probe)); !tried) {
+        return tried.error().message + ", so other XDP programs cannot share the interface";
     }
     return std::nullopt;
 }

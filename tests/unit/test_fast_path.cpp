@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "xdp/attaching.hpp"
 #include "xdp/carrier.hpp"
 #include "xdp/dispatcher.hpp"
 #include "xdp/fast_path.hpp"
@@ -459,6 +460,7 @@ TEST_F(FastPathTest, NoticesAndRepairsAnInterfaceThatWasMadeAnew)
     EXPECT_TRUE(fast_path.remains().empty());
 }
 
+// The program may even have been put on by hand: it is the interface's number that tells.
 TEST_F(FastPathTest, NoticesANewInterfaceWithTheOldProgram)
 {
     auto fast_path = open_or_die();
@@ -540,6 +542,61 @@ TEST_F(FastPathTest, IsNotRemovedFromAnotherNetworkNamespace)
     ASSERT_OK(names);
     EXPECT_EQ(*names, std::vector<std::string>{"gwt0"});
     EXPECT_FALSE(std::filesystem::exists(options_.pin_directory));
+}
+
+// LIBXDP_OBJECT_PATH for as long as it lives.
+class ObjectPath {
+  public:
+    explicit ObjectPath(const char *path)
+    {
+        if (const char *before = std::getenv(kName)) {
+            before_ = before;
+        }
+        setenv(kName, path, 1);
+    }
+    ObjectPath(const ObjectPath &) = delete;
+    ObjectPath &operator=(const ObjectPath &) = delete;
+    ~ObjectPath() { before_.empty() ? unsetenv(kName) : setenv(kName, before_.c_str(), 1); }
+
+  private:
+    static constexpr auto kName = "LIBXDP_OBJECT_PATH";
+    std::string before_;
+};
+
+TEST_F(FastPathTest, SaysInALineWhyItIsAlone)
+{
+    auto fast_path = open_or_die();
+    ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
+    const std::string &note = fast_path.interfaces()[0].note;
+    if (!note.empty()) {
+        EXPECT_TRUE(note.starts_with("this kernel refuses the dispatcher (")) << note;
+        EXPECT_TRUE(note.ends_with("), so other XDP programs cannot share the interface"))
+            << note;
+        EXPECT_LT(note.size(), 130U) << note;
+    }
+}
+
+TEST_F(FastPathTest, SaysWhereTheDispatcherObjectWasLookedFor)
+{
+    auto fast_path = open_or_die();
+    const ObjectPath nowhere("/nonexistent");
+    ASSERT_OK(fast_path.attach({"gwt0"}, Mode::kNative));
+    EXPECT_EQ(fast_path.interfaces()[0].note,
+              "cannot open the dispatcher object /nonexistent/xdp-dispatcher.o: No such file "
+              "or directory, so other XDP programs cannot share the interface");
+}
+
+TEST(Dispatcher, ThatIsOnlyOursIsNotSaidToHoldOthers)
+{
+    const Interface interface{.name = "eth0", .ifindex = 2};
+    EXPECT_EQ(cannot_join(interface, {}, "REASON").message,
+              "eth0 carries our earlier program in a dispatcher, which goes on, and this "
+              "build's cannot replace it: REASON");
+    std::vector<Program> others;
+    others.push_back({.fd = {}, .id = 7, .name = "other", .map_ids = {}});
+    EXPECT_EQ(cannot_join(interface, others, "REASON").message,
+              "eth0 carries a dispatcher with other (id 7), which our program cannot join: "
+              "REASON");
 }
 
 }  // namespace
