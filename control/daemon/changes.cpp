@@ -168,14 +168,14 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
                          candidate.overrides == overrides_ &&
                          revision.file_text == document_text_;
     const bool attaches = candidate.effective.interfaces != effective_.interfaces ||
-                          candidate.effective.xdp_mode != effective_.xdp_mode ||
-                          !attach_problem_.empty() || !fast_path_->intact();
+                          candidate.effective.xdp_mode != effective_.xdp_mode;
     if (attaches) {
         if (auto attached = attach(candidate.effective); !attached) {
             return refuse(500, attached.error().message);
         }
     }
     if (is_same) {
+        attach_what_exists(false);
         return Change{revision_, false, "nothing to change: " + summarise(effective_)};
     }
     revision.overrides = candidate.overrides;
@@ -224,7 +224,7 @@ std::expected<Change, Refusal> Instance::commit_first(Candidate candidate,
     put_in_force(std::move(candidate), revision, *number);
     if (adopted) {
         fill_tables(effective_);
-        attach_or_note();
+        attach_what_exists(true);
     }
     supervise();
     note_states();

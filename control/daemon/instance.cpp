@@ -1,5 +1,6 @@
 #include "control/daemon/instance.hpp"
 
+#include <net/if.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -126,7 +127,7 @@ Result<void> Instance::restore(const store::Revision &revision)
     effective_ = std::move(*effective);
     revision_ = revision.number;
     fill_tables(effective_);
-    attach_or_note();
+    attach_what_exists(true);
     supervise();
     note_states();
     spdlog::info("revision {} is in force: {}", revision_, revision.summary);
@@ -186,44 +187,64 @@ void Instance::end_serving()
 
 Result<void> Instance::attach(const model::Desired &desired)
 {
-    auto attached = fast_path_->attach(
-        desired.interfaces, desired.xdp_mode == model::XdpMode::kGeneric ? xdp::Mode::kGeneric
-                                                                         : xdp::Mode::kNative);
+    return attach(desired.interfaces, desired.xdp_mode);
+}
+
+Result<void> Instance::attach(const std::vector<std::string> &interfaces, model::XdpMode mode)
+{
+    auto attached =
+        fast_path_->attach(interfaces, mode == model::XdpMode::kGeneric ? xdp::Mode::kGeneric
+                                                                        : xdp::Mode::kNative);
     if (attached) {
         attach_problem_.clear();
     }
     return attached;
 }
 
-void Instance::attach_or_note()
+// Puts the program on those interfaces that there are, where it is not there already or
+// `anew` asks for this build's. One that is missing must not keep the others from serving.
+void Instance::attach_what_exists(bool anew)
 {
-    if (auto attached = attach(effective_); !attached) {
-        if (attached.error().message != attach_problem_) {
-            spdlog::error("{}; trying again every {} s", attached.error().message,
-                          kAttachAgain.count());
+    std::vector<std::string> present;
+    std::string problem;
+    for (const auto &name : effective_.interfaces) {
+        if (if_nametoindex(name.c_str()) != 0) {
+            present.push_back(name);
+        } else {
+            problem += (problem.empty() ? "there is no interface " : ", ") + name;
         }
-        attach_problem_ = attached.error().message;
     }
+    std::vector<std::string> carried;
+    for (const auto &interface : fast_path_->interfaces()) {
+        carried.push_back(interface.name);
+    }
+    std::ranges::sort(carried);
+    auto wanted = present;
+    std::ranges::sort(wanted);
+    if (anew || wanted != carried || !fast_path_->intact() || !fast_path_->remains().empty()) {
+        if (auto attached = attach(present, effective_.xdp_mode); !attached) {
+            problem += (problem.empty() ? "" : "; ") + attached.error().message;
+        } else if (!anew) {
+            spdlog::info("the XDP program was put on its interfaces again");
+        }
+    }
+    if (!problem.empty() && problem != attach_problem_) {
+        spdlog::error("{}; trying again every {} s", problem, kAttachAgain.count());
+    }
+    attach_problem_ = problem;
 }
 
 // Looks again and again whether the program is where it should be: an interface may be made
 // anew, or somebody may have taken the program off.
 void Instance::supervise()
 {
-    supervision_timer_.expires_after(attach_problem_.empty() ? kSupervision : kAttachAgain);
+    const bool is_well = attach_problem_.empty() && fast_path_->remains().empty();
+    supervision_timer_.expires_after(is_well ? kSupervision : kAttachAgain);
     supervision_timer_.async_wait([this](const boost::system::error_code &error) {
-        if (error || !serving()) {
-            return;
+        if (!error && serving()) {
+            attach_what_exists(false);
+            supervise();
         }
-        if (!attach_problem_.empty() || !fast_path_->intact()) {
-            const bool was_noted = !attach_problem_.empty();
-            attach_or_note();
-            if (attach_problem_.empty()) {
-                spdlog::info("the XDP program is {} on its interfaces",
-                             was_noted ? "at last" : "again");
-            }
-        }
-        supervise();
     });
 }
 

@@ -108,7 +108,9 @@ class Instance {
     void fill_tables(const model::Desired &effective);
     void end_serving();
     [[nodiscard]] Result<void> attach(const model::Desired &desired);
-    void attach_or_note();
+    [[nodiscard]] Result<void> attach(const std::vector<std::string> &interfaces,
+                                      model::XdpMode mode);
+    void attach_what_exists(bool anew);
     void supervise();
     [[nodiscard]] std::filesystem::path pin_directory() const;
     void watch_next_hops(const model::Desired &desired);

@@ -159,3 +159,34 @@ test_a_fast_path_without_its_state() {
     lab daemon start edge1
     eventually 10 all_backends_forward
 }
+
+# An interface that goes takes neither the other one nor the operator's changes with it.
+test_a_missing_interface_does_not_stop_the_others() {
+    on edge1 ip link add extra0 type veth peer name extra1
+    base_configuration | sed 's/^interfaces: .*/interfaces: [eth0, extra0]/' >"$SCRATCH/two.yaml"
+    guideway apply "$SCRATCH/two.yaml"
+    on edge1 ip link del extra0
+    eventually 20 a_problem_names extra0
+    lab daemon stop edge1
+    lab daemon start edge1
+    eventually 10 all_backends_forward
+    a_problem_names extra0 || fail "the restarted daemon does not miss extra0"
+    guideway backend weight gateways/gw1 50
+    load_without_failure "$WEB:80" --connections 100
+    on edge1 ip link add extra0 type veth peer name extra1
+    eventually 20 carries_a_program extra0
+    eventually 5 has_no_problems
+    on edge1 ip link del extra0
+}
+
+a_problem_names() {
+    guideway status --json | jq -r '.problems[]' | grep -q "$1"
+}
+
+has_no_problems() {
+    [[ $(guideway status --json | jq '.problems | length') == 0 ]]
+}
+
+carries_a_program() {
+    [[ $(on edge1 ip link show dev "$1") == *prog/xdp* ]]
+}
