@@ -39,23 +39,6 @@ gw_capacity to_table_capacity(const model::Capacity &capacity)
             .cpus_max = xdp::possible_cpus()};
 }
 
-const char *state_name(plane::BackendState state)
-{
-    switch (state) {
-        case plane::BackendState::kForwarding:
-            return "forwarding";
-        case plane::BackendState::kUnresolved:
-            return "unresolved";
-        case plane::BackendState::kDisabled:
-            return "disabled";
-        case plane::BackendState::kWeightless:
-            return "weightless";
-        case plane::BackendState::kUnused:
-            return "unused";
-    }
-    return "unknown";
-}
-
 }  // namespace
 
 Instance::Instance(boost::asio::io_context &loop, Options options, store::Store store)
@@ -286,7 +269,7 @@ void Instance::note_states()
         }
         noted.emplace(key, Noted{view.state, now});
         spdlog::info("backend {}/{} is {}{}{}", view.pool, view.backend.name,
-                     state_name(view.state), view.reason.empty() ? "" : ": ", view.reason);
+                     plane::name_of(view.state), view.reason.empty() ? "" : ": ", view.reason);
     }
     noted_ = std::move(noted);
 }

@@ -34,23 +34,6 @@ constexpr EventName kEvents[] = {
 #undef GW_EVENT_ROW
 };
 
-const char *name_of(plane::BackendState state)
-{
-    switch (state) {
-        case plane::BackendState::kForwarding:
-            return "forwarding";
-        case plane::BackendState::kUnresolved:
-            return "unresolved";
-        case plane::BackendState::kDisabled:
-            return "disabled";
-        case plane::BackendState::kWeightless:
-            return "weightless";
-        case plane::BackendState::kUnused:
-            return "unused";
-    }
-    return "unknown";
-}
-
 std::string rfc3339(std::chrono::system_clock::time_point time)
 {
     return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
@@ -277,7 +260,7 @@ json render_backends(const Instance &instance)
                             {"address", view.backend.address.to_string()},
                             {"weight", view.backend.weight},
                             {"enabled", view.backend.enabled},
-                            {"state", name_of(view.state)},
+                            {"state", plane::name_of(view.state)},
                             {"since", rfc3339(instance.since(view.pool, view.backend.name))},
                             {"next_hop", render_next_hop(view.next_hop)},
                             {"reason", view.reason},

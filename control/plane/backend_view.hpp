@@ -12,6 +12,24 @@ namespace guideway::plane {
 
 enum class BackendState : uint8_t { kForwarding, kUnresolved, kDisabled, kWeightless, kUnused };
 
+// As the API and the log call it; docs/api.md says what each means.
+[[nodiscard]] constexpr const char *name_of(BackendState state)
+{
+    switch (state) {
+        case BackendState::kForwarding:
+            return "forwarding";
+        case BackendState::kUnresolved:
+            return "unresolved";
+        case BackendState::kDisabled:
+            return "disabled";
+        case BackendState::kWeightless:
+            return "weightless";
+        case BackendState::kUnused:
+            return "unused";
+    }
+    return "unknown";
+}
+
 struct BackendView {
     std::string pool;
     model::Backend backend;
