@@ -336,6 +336,7 @@ Result<std::vector<std::string>> Instance::detach()
     if (!detached) {
         return detached;
     }
+    spdlog::info("the fast path is detached; services are not forwarded any more");
     trust_timer_.cancel();
     supervision_timer_.cancel();
     attach_problem_.clear();

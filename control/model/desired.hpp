@@ -49,7 +49,7 @@ struct Service {
 struct Backend {
     std::string name;
     IpAddress address;
-    uint32_t weight = kWeightDefault;  // 0: gets no new flows
+    uint32_t weight = kWeightDefault;  // 0: gets no flows
     bool enabled = true;               // operators only; not a key of the file
 
     auto operator<=>(const Backend &) const = default;

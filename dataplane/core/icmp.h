@@ -15,7 +15,7 @@
 #define GW_QUOTE_IPV6_BYTES (1280 - GW_IPV6_BYTES - GW_ICMP_BYTES)
 
 // Each CPU answers at most this many too big packets: GCRA, one every interval, with a
-// burst (DESIGN section 5; RFC 1812 4.3.2.8 and RFC 4443 2.4 (f) ask for a limit).
+// burst (RFC 1812 4.3.2.8 and RFC 4443 2.4 (f) ask for a limit).
 #define GW_ICMP_INTERVAL_NS 1000000ull
 #define GW_ICMP_BURST 50
 

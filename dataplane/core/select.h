@@ -1,6 +1,6 @@
 // Stage: which backend does this flow go to?
 //
-// The ring slot alone decides for a stable slot; DESIGN: track only what moved.
+// The ring slot alone decides.
 #pragma once
 
 #include "walk.h"

@@ -136,7 +136,7 @@ GW_INLINE void gw_store16(void *to, uint16_t value)
 }
 
 // A single word that the control plane and the packet path share. Each is read and
-// written whole (DESIGN: order of writes does not matter), which volatile gives on every
+// written whole (so the order of writes does not matter), which volatile gives on every
 // processor the project runs on.
 GW_INLINE uint32_t gw_read_once32(const uint32_t *word)
 {

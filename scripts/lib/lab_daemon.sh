@@ -55,6 +55,11 @@ start_daemon() {
     local options=(--instance "$host" --state-dir "$RUN/$host/state" --run-dir "$RUN/$host/run"
         --bpffs "$(daemon_bpffs "$host")")
     [[ -x $DAEMON ]] || die "$DAEMON is not built: run scripts/build"
+    # One that is ending, after a detach, has a moment to do so.
+    for ((i = 0; i < 30; i++)); do
+        process_id "$host" guidewayd >/dev/null || break
+        sleep 0.1
+    done
     process_id "$host" guidewayd >/dev/null && die "$host: the daemon runs already"
     [[ -z $configuration ]] || options+=(--config "$(realpath "$configuration")")
     mkdir -p "$RUN/$host/state" "$RUN/$host/run"

@@ -268,10 +268,10 @@ Outcome<void> Session::detach() const
             names += (names.empty() ? "" : ", ") +
                      (name.is_string() ? name.get<std::string>() : name.dump());
         }
-        return names.empty() ? "nothing was attached; guidewayd has ended\n"
+        return names.empty() ? "nothing was attached; guidewayd is ending\n"
                              : "detached from " + printable(names) +
-                                   "; services are not forwarded any more, and guidewayd has "
-                                   "ended\n";
+                                   "; services are not forwarded any more, and guidewayd is "
+                                   "ending\n";
     });
     return {};
 }

@@ -91,7 +91,7 @@ void add_backend_verbs(CLI::App &app, Options &options)
 
     CLI::App *weight = backend->add_subcommand("weight", "Change a backend's weight");
     add_backend_name(*weight, options);
-    weight->add_option("N", options.weight, "the weight; 0 gets no new flows")
+    weight->add_option("N", options.weight, "the weight; 0 gets no flows")
         ->required()
         ->type_name("")
         ->check(weights);
