@@ -225,7 +225,7 @@ int main(int argc, char **argv)
     app.add_option("--log-format", options.log_format, "text, or json: one object a line")
         ->transform(CLI::CheckedTransformer(std::map<std::string, LogFormat>{
             {"text", LogFormat::kText}, {"json", LogFormat::kJson}}))
-        ->default_str("text");
+        ->option_text("text|json [text]");
     app.add_option("--log-level", options.log_level, "Least severity that is logged")
         ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}))
         ->capture_default_str();
