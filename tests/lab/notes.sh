@@ -50,7 +50,10 @@ answerer() {
 
 # load TARGET… [OPTION…]: http_load's account, in $SCRATCH/load.json; its status is ours.
 load() {
-    on client http_load "$@" >"$SCRATCH/load.json"
+    # Taken up here: what is said of a failing command must not get into the account.
+    local status=0
+    on client http_load "$@" >"$SCRATCH/load.json" || status=$?
+    return "$status"
 }
 
 loaded() {
@@ -67,7 +70,7 @@ load_without_failure() {
 
 # The same in the background, until `load_ends`.
 load_begins() {
-    load "$@" &
+    { load "$@" || exit; } &
     LOAD=$!
     sleep 0.3
 }
