@@ -274,14 +274,12 @@ Result<void> Plane::fits(const model::Desired &desired) const
 Result<void> Plane::apply(const model::Desired &desired, const NextHopLookup &lookup,
                           bool trust_adopted)
 {
-    if (auto room = fits(desired); !room) {
-        return room;
-    }
-    reclaim();
+    // Counts what is retired as free, which reclaim() then makes true.
     auto placement = place(desired);
     if (!placement) {
         return std::unexpected(std::move(placement.error()));
     }
+    reclaim();
 
     write_idle_directory(tables_, placement->directory);
     write_backends(desired, *placement, lookup, trust_adopted);
