@@ -36,7 +36,8 @@ gw_capacity to_table_capacity(const model::Capacity &capacity)
             .services_max = capacity.services,
             .backends_max = capacity.backends,
             .ring_slots_max = capacity.ring_slots,
-            .cpus_max = xdp::possible_cpus()};
+            .cpus_max = xdp::possible_cpus(),
+            .pins_max = capacity.pins};
 }
 
 }  // namespace

@@ -69,9 +69,10 @@ json render_next_hop(const std::optional<model::NextHop> &next_hop)
             {"mtu", next_hop->mtu_bytes}};
 }
 
-gw_traffic traffic_of(const std::vector<gw_traffic> &all, std::optional<uint32_t> index)
+template <typename Traffic>
+Traffic traffic_of(const std::vector<Traffic> &all, std::optional<uint32_t> index)
 {
-    return index && *index < all.size() ? all[*index] : gw_traffic{};
+    return index && *index < all.size() ? all[*index] : Traffic{};
 }
 
 json render_service(const plane::ServiceView &view, const CounterTotals &totals)

@@ -68,6 +68,7 @@ struct Capacity {
     uint32_t services = 256;
     uint32_t backends = 4096;
     uint32_t ring_slots = 4194304;
+    uint32_t pins = 1048576;  // a power of two
 
     auto operator<=>(const Capacity &) const = default;
 };

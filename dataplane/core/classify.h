@@ -51,6 +51,20 @@ GW_INLINE int gw_frame_holds(struct gw_walk *walk, struct gw_packet *packet, uin
            walk->l3_offset + bytes <= gw_frame_bytes(packet);
 }
 
+// Notes a segment's flags. False when the TCP or UDP header does not fit.
+GW_INLINE int gw_read_l4(struct gw_walk *walk, uint8_t protocol, const uint8_t *l4,
+                         uint32_t l4_bytes, const uint8_t *end)
+{
+    if (protocol == GW_PROTO_TCP) {
+        if (l4_bytes < GW_TCP_BYTES_MIN || l4 + GW_TCP_BYTES_MIN > end) {
+            return 0;
+        }
+        walk->tcp_flags = l4[GW_TCP_FLAGS_OFFSET];
+        return 1;
+    }
+    return l4_bytes >= GW_UDP_BYTES && l4 + GW_UDP_BYTES <= end;
+}
+
 GW_INLINE int gw_icmp_is_error(uint8_t type)
 {
     return type == GW_ICMP_UNREACHABLE || type == GW_ICMP_TIME_EXCEEDED ||
@@ -123,8 +137,7 @@ GW_INLINE enum gw_reason gw_classify_ipv4(struct gw_walk *walk, struct gw_packet
 
     l4_bytes = walk->inner_bytes - GW_IPV4_BYTES;
     if (ip->protocol == GW_PROTO_TCP || ip->protocol == GW_PROTO_UDP) {
-        uint32_t least = ip->protocol == GW_PROTO_TCP ? GW_TCP_BYTES_MIN : GW_UDP_BYTES;
-        if (GW_UNLIKELY(l4_bytes < least || l4 + 8 > end)) {
+        if (GW_UNLIKELY(!gw_read_l4(walk, ip->protocol, l4, l4_bytes, end))) {
             return GW_REASON_MALFORMED;
         }
         flow.client = ip->source;
@@ -205,8 +218,7 @@ GW_INLINE enum gw_reason gw_classify_ipv6(struct gw_walk *walk, struct gw_packet
 
     protocol = ip->next_header;
     if (protocol == GW_PROTO_TCP || protocol == GW_PROTO_UDP) {
-        uint32_t least = protocol == GW_PROTO_TCP ? GW_TCP_BYTES_MIN : GW_UDP_BYTES;
-        if (GW_UNLIKELY(l4_bytes < least || l4 + 8 > end)) {
+        if (GW_UNLIKELY(!gw_read_l4(walk, protocol, l4, l4_bytes, end))) {
             return GW_REASON_MALFORMED;
         }
         ports = gw_load32(l4);

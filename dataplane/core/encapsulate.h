@@ -116,6 +116,6 @@ GW_INLINE enum gw_reason gw_encapsulate(struct gw_walk *walk, struct gw_packet *
         gw_write_outer_ipv6(l3, outer + GW_OUTER_L3_OFFSET, walk);
     }
     gw_write_ethernet(to, outer, l2_bytes);
-    gw_count_forwarded(walk);
+    gw_count_forwarded(walk, packet);
     return GW_REASON_FORWARDED;
 }

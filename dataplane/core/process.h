@@ -1,6 +1,6 @@
 // One packet's walk, from frame to verdict:
 //
-//   parse -> service lookup -> select (ring slot) -> encapsulate -> count
+//   parse -> service lookup -> select (ring slot, pin) -> encapsulate -> count
 //
 // Include the engine's seam header first; see seam.h.
 #pragma once
@@ -76,7 +76,7 @@ GW_INLINE enum gw_reason gw_walk_packet(struct gw_walk *walk, struct gw_packet *
     if (reason != GW_REASON_FORWARDED) {
         return reason;
     }
-    reason = gw_select(walk);
+    reason = gw_select(walk, packet);
     if (GW_UNLIKELY(reason != GW_REASON_FORWARDED)) {
         return reason;
     }
@@ -114,6 +114,7 @@ GW_INLINE void gw_process(struct gw_packet *packet, struct gw_outcome *outcome)
     walk.inner_class = 0;
     walk.hash = 0;
     walk.is_ipv6 = 0;
+    walk.tcp_flags = 0;
     walk.is_icmp_error = 0;
 
     if (GW_LIKELY(gw_generation_acts(gw_read_once32(&gw_walk_header(&walk)->active_generation),

@@ -50,8 +50,20 @@ enum gw_reason {
 
 // Things that happen beside a packet's one reason.
 // X(constant, "name", "meaning")
-#define GW_EVENT_LIST(X) \
-    X(ICMP_FOLLOWED, "icmp_followed", "ICMP errors sent to the backend of the flow they quote")
+#define GW_EVENT_LIST(X)                                                                    \
+    X(ICMP_FOLLOWED, "icmp_followed",                                                       \
+      "ICMP errors sent to the backend of the flow they quote")                             \
+    X(PIN_LOOKED_UP, "pin_looked_up",                                                       \
+      "packets whose slot is not stable: the flow's pin was "                               \
+      "looked up")                                                                          \
+    X(PIN_HIT, "pin_hit", "lookups that found the flow's pin")                              \
+    X(PIN_MADE, "pin_made", "flows that were pinned")                                       \
+    X(PIN_REFUSED, "pin_refused",                                                           \
+      "flows that found no room for a pin: where a move had "                               \
+      "begun, it takes that much longer")                                                   \
+    X(PIN_EXPIRED, "pin_expired", "pins taken away by the sweep, their flows being silent") \
+    X(PIN_DEAD, "pin_dead", "pins taken away because their backend died or was cut")        \
+    X(SYN_REPEATED, "syn_repeated", "SYNs seen again within the time of retransmissions")
 
 enum gw_event {
 #define GW_EVENT_ENUM(constant, name, meaning) GW_EVENT_##constant,

@@ -1,12 +1,153 @@
 // Stage: which backend does this flow go to?
 //
-// The ring slot alone decides.
+// The ring slot decides, and where the slot's owner has changed lately, the flow's pin:
+//
+//   slot         pin found     no pin, SYN           no pin, not SYN
+//   stable       -- owner, nothing is looked up --
+//   moving       its backend   owner, pinned         previous owner, pinned
+//   pinned       its backend   owner                 owner
+//   every flow   its backend   owner, pinned         owner, pinned
+//
+// Without room for a pin, a moving slot's packet goes to the previous owner: where a later
+// packet without a pin would go. docs/design/0006-selection.md says why.
 #pragma once
 
+#include "pins.h"
 #include "walk.h"
 
+GW_INLINE int gw_backend_is_dead(const struct gw_walk *walk, uint32_t backend)
+{
+    const struct gw_backend *backends =
+        (const struct gw_backend *)(walk->tables + walk->layout->backends_offset);
+    return (gw_read_once32(&backends[backend & walk->layout->backends_mask].state) &
+            GW_BACKEND_DEAD) != 0;
+}
+
+GW_INLINE int gw_is_closing(const struct gw_walk *walk)
+{
+    return (walk->tcp_flags & (GW_TCP_FIN | GW_TCP_RST)) != 0;
+}
+
+GW_INLINE uint64_t gw_pin_second(const struct gw_walk *walk, uint32_t slot_index, uint32_t now)
+{
+    return (uint64_t)now << GW_PIN_SEEN_SHIFT | (gw_is_closing(walk) ? GW_PIN_CLOSING : 0) |
+           (uint64_t)(walk->service & GW_PIN_SERVICE_MASK) << GW_PIN_SERVICE_SHIFT |
+           (slot_index & GW_PIN_SLOT_MASK);
+}
+
+// Notes that the flow of a pin lives: confirmed by what is not a SYN, closing by FIN or RST.
+// Returns 0 when the pin was replaced before that could be noted.
+GW_INLINE int gw_pin_refresh(const struct gw_walk *walk, struct gw_pin *pin, uint64_t first,
+                             uint32_t now)
+{
+    uint64_t second = gw_read_once64(&pin->second);
+    uint64_t refreshed;
+    GW_INTERLEAVE();
+    if ((first & GW_PIN_CONFIRMED) == 0 && !gw_is_syn(walk)) {
+        uint64_t found = gw_compare_exchange64(&pin->first, first, first | GW_PIN_CONFIRMED);
+        if (found != first && ((found ^ first) >> GW_PIN_FINGERPRINT_SHIFT) != 0) {
+            return 0;
+        }
+    } else if (((gw_read_once64(&pin->first) ^ first) >> GW_PIN_FINGERPRINT_SHIFT) != 0) {
+        return 0;
+    }
+    GW_INTERLEAVE();
+    refreshed = (second & ~((uint64_t)GW_PIN_TICKS_MASK << GW_PIN_SEEN_SHIFT)) |
+                (uint64_t)now << GW_PIN_SEEN_SHIFT | (gw_is_closing(walk) ? GW_PIN_CLOSING : 0);
+    if (refreshed != second) {
+        gw_compare_exchange64(&pin->second, second, refreshed);
+    }
+    return 1;
+}
+
+// Where a packet goes whose flow has no pin, and whether it makes one.
+struct gw_pinless {
+    uint32_t backend;
+    uint32_t unpinned;  // backend where a pin is refused
+    uint8_t is_pinned;
+    uint8_t confirmed;
+};
+
+GW_INLINE struct gw_pinless gw_select_pinless(const struct gw_walk *walk, gw_slot slot)
+{
+    struct gw_pinless choice = {gw_slot_owner(slot), gw_slot_owner(slot), 0, !gw_is_syn(walk)};
+    enum gw_slot_state state = gw_slot_state_of(slot);
+    if (state == GW_SLOT_MOVING) {
+        uint32_t previous = gw_slot_previous(slot);
+        // None or dead: nothing to learn. The control plane is about to say so in the slot.
+        if (previous <= walk->layout->backends_mask && !gw_backend_is_dead(walk, previous)) {
+            choice.unpinned = previous;
+            choice.is_pinned = 1;
+            if (!gw_is_syn(walk)) {
+                choice.backend = previous;
+            }
+        }
+    } else if (state == GW_SLOT_EVERY_FLOW) {
+        choice.is_pinned = 1;
+        choice.confirmed = 0;
+    }
+    if ((walk->tcp_flags & GW_TCP_RST) != 0 || walk->is_icmp_error ||
+        choice.backend == GW_OWNER_NONE) {
+        choice.is_pinned = 0;
+    }
+    return choice;
+}
+
+GW_INLINE void gw_count_refused(const struct gw_walk *walk, uint32_t slot_index)
+{
+    struct gw_counters_area *area = (struct gw_counters_area *)walk->counters;
+    area->refused[slot_index & (GW_REFUSAL_CELLS - 1)]++;
+    gw_count_event(walk, GW_EVENT_PIN_REFUSED);
+}
+
+// A slot that is not stable.
+GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *packet,
+                                     gw_slot slot, uint32_t slot_index)
+{
+    uint32_t now = gw_pins_clock(packet);
+    uint64_t hash = gw_pin_hash(walk);
+    uint64_t first = 0;
+    struct gw_pin *pin = gw_pin_find(walk, hash, &first);
+    struct gw_pinless choice;
+    uint32_t pinned;
+
+    gw_count_event(walk, GW_EVENT_PIN_LOOKED_UP);
+    if (pin) {
+        uint32_t backend = (uint32_t)first & GW_OWNER_MASK;
+        uint64_t second = gw_read_once64(&pin->second);
+        if (gw_backend_is_dead(walk, backend)) {
+            gw_pin_clear(pin, first);
+            gw_count_event(walk, GW_EVENT_PIN_DEAD);
+        } else if ((second & GW_PIN_CLOSING) != 0 && gw_is_syn(walk)) {
+            gw_pin_clear(pin, first);
+        } else {
+            gw_count_event(walk, GW_EVENT_PIN_HIT);
+            if (!walk->is_icmp_error && !gw_pin_refresh(walk, pin, first, now)) {
+                // Replaced in this moment; where the flow is at home is still known.
+                gw_pin_insert(walk, hash, backend, GW_PIN_CONFIRMED,
+                              gw_pin_second(walk, slot_index, now));
+            }
+            return backend;
+        }
+    }
+
+    choice = gw_select_pinless(walk, slot);
+    if (!choice.is_pinned) {
+        return choice.backend;
+    }
+    GW_INTERLEAVE();
+    pinned = gw_pin_insert(walk, hash, choice.backend, choice.confirmed ? GW_PIN_CONFIRMED : 0,
+                           gw_pin_second(walk, slot_index, now));
+    if (GW_UNLIKELY(pinned == GW_INDEX_NONE)) {
+        gw_count_refused(walk, slot_index);
+        return choice.unpinned;
+    }
+    gw_count_event(walk, GW_EVENT_PIN_MADE);
+    return pinned;
+}
+
 // Sets walk->backend. FORWARDED or NO_BACKEND.
-GW_INLINE enum gw_reason gw_select(struct gw_walk *walk)
+GW_INLINE enum gw_reason gw_select(struct gw_walk *walk, struct gw_packet *packet)
 {
     const struct gw_service *service =
         (const struct gw_service *)(walk->tables + walk->layout->services_offset) +
@@ -15,12 +156,16 @@ GW_INLINE enum gw_reason gw_select(struct gw_walk *walk)
     uint32_t index = service->ring_offset +
                      (uint32_t)(((walk->hash >> 32) * (uint64_t)service->ring_size) >> 32);
     const gw_slot *rings = (const gw_slot *)(walk->tables + walk->layout->rings_offset);
-    uint32_t owner;
+    gw_slot slot;
     GW_KEEP(index);
     if (GW_UNLIKELY(index >= walk->layout->ring_slots_max)) {
         return GW_REASON_NO_BACKEND;
     }
-    owner = gw_slot_owner(gw_read_once32(&rings[index]));
-    walk->backend = owner;
-    return owner == GW_OWNER_NONE ? GW_REASON_NO_BACKEND : GW_REASON_FORWARDED;
+    slot = gw_read_once32(&rings[index]);
+    walk->backend = gw_slot_owner(slot);
+    if (GW_UNLIKELY(gw_slot_state_of(slot) != GW_SLOT_STABLE)) {
+        GW_INTERLEAVE();
+        walk->backend = gw_select_tracked(walk, packet, slot, index);
+    }
+    return walk->backend == GW_OWNER_NONE ? GW_REASON_NO_BACKEND : GW_REASON_FORWARDED;
 }

@@ -6,10 +6,10 @@
 // prepared aside and made current by writing one aligned word.
 //
 //   0         4 KiB
-//   +---------+-----------+-----------+----------+----------+-------+--------------+
-//   | header  | directory | directory | services | backends | rings | counters,    |
-//   |         | copy 0    | copy 1    |          |          |       | one area/CPU |
-//   +---------+-----------+-----------+----------+----------+-------+--------------+
+//   +--------+-----------+-----------+----------+----------+-------+------+--------------+
+//   | header | directory | directory | services | backends | rings | pins | counters,    |
+//   |        | copy 0    | copy 1    |          |          |       |      | one area/CPU |
+//   +--------+-----------+-----------+----------+----------+-------+------+--------------+
 //
 // Every size is chosen when the region is made, from a gw_capacity, and never changes in
 // it. Powers of two where an index is masked.
@@ -20,7 +20,7 @@
 #include "types.h"
 
 #define GW_TABLES_MAGIC 0x7961776564697547ULL  // "Guideway"
-#define GW_TABLES_ABI 1
+#define GW_TABLES_ABI 2
 
 // What the region was made for. Counts.
 struct gw_capacity {
@@ -29,6 +29,7 @@ struct gw_capacity {
     uint32_t backends_max;    // power of two, at most 8192
     uint32_t ring_slots_max;  // of all services together
     uint32_t cpus_max;        // counter areas
+    uint32_t pins_max;        // power of two, at least GW_PIN_WAYS
 };
 
 // Where each table begins, in bytes from the start of the region, and its bounds. An
@@ -49,8 +50,18 @@ struct gw_layout {
     uint32_t counters_backends_offset;  // of the backends' counters inside an area
     uint32_t cpus_max;
     uint32_t total_bytes;
+    uint32_t pins_offset;
+    uint32_t pin_buckets_mask;
+    uint32_t reserved[6];
 };
-GW_STATIC_ASSERT(sizeof(struct gw_layout) == 64, "shared with the loader");
+GW_STATIC_ASSERT(sizeof(struct gw_layout) == 96, "shared with the loader");
+
+// How long a pin without packets stays, in ticks of the pins' clock.
+struct gw_pin_times {
+    uint32_t idle_ticks;
+    uint32_t closing_ticks;    // after a FIN or RST
+    uint32_t handshake_ticks;  // unconfirmed, where its place is needed
+};
 
 #define GW_HEADER_BYTES 4096
 struct gw_tables_header {
@@ -65,6 +76,7 @@ struct gw_tables_header {
     uint32_t writer_serial;  // counts completed changes of the control plane
     struct gw_layout layout;
     uint32_t last_generation;  // highest ever given out, also to programs that never acted
+    struct gw_pin_times pin_times;
 };
 GW_STATIC_ASSERT(sizeof(struct gw_tables_header) <= GW_HEADER_BYTES, "one page");
 
@@ -149,6 +161,13 @@ GW_INLINE uint32_t gw_port_hash(uint64_t seed, uint64_t port_key)
 
 // ---- Services and rings.
 
+// What is kept together, and so which states its ring's slots take.
+enum gw_affinity {
+    GW_AFFINITY_RING = 0,        // nothing: a packet goes where the ring says (stable)
+    GW_AFFINITY_CONNECTION = 1,  // TCP connections (stable, moving, pinned)
+    GW_AFFINITY_FLOW = 2,        // packets of the same addresses and ports (every flow)
+};
+
 // Set once when the index is taken, before the directory names it; not changed until
 // after the directory has stopped naming it.
 struct gw_service {
@@ -159,7 +178,8 @@ struct gw_service {
     uint16_t port_raw;
     uint8_t protocol;
     uint8_t is_ipv6;
-    uint32_t reserved[7];
+    uint32_t affinity;  // gw_affinity
+    uint32_t reserved[6];
 };
 GW_STATIC_ASSERT(sizeof(struct gw_service) == GW_CACHE_LINE_BYTES, "one line");
 
@@ -175,17 +195,61 @@ typedef uint32_t gw_slot;
 #define GW_OWNER_NONE 0x3fffu
 #define GW_PREVIOUS_NONE 0xffffu
 
-enum gw_slot_state { GW_SLOT_STABLE = 0 };
+// What a packet does that meets the slot (select.h), and how the control plane lets one state
+// follow another: docs/design/0006-selection.md.
+enum gw_slot_state {
+    GW_SLOT_STABLE = 0,      // goes to the owner; nothing is looked up
+    GW_SLOT_MOVING = 1,      // pin, or else: SYN to the owner, others to the previous owner
+    GW_SLOT_PINNED = 2,      // pin, or else the owner
+    GW_SLOT_EVERY_FLOW = 3,  // pin, or else the owner and a pin
+};
 
 GW_INLINE uint32_t gw_slot_owner(gw_slot slot)
 {
     return slot & GW_OWNER_MASK;
 }
 
+GW_INLINE enum gw_slot_state gw_slot_state_of(gw_slot slot)
+{
+    return (enum gw_slot_state)(slot >> GW_OWNER_BITS & 3u);
+}
+
+GW_INLINE uint32_t gw_slot_previous(gw_slot slot)
+{
+    return slot >> 16;
+}
+
 GW_INLINE gw_slot gw_slot_make(uint32_t owner, uint32_t state, uint32_t previous)
 {
     return (owner & GW_OWNER_MASK) | (state & 3u) << GW_OWNER_BITS | previous << 16;
 }
+
+// ---- Pins: flows that a slot alone does not decide. Their words are drawn in pins.h.
+
+#define GW_PIN_WAYS 4
+struct gw_pin {
+    uint64_t first;
+    uint64_t second;
+};
+
+struct gw_pin_bucket {
+    struct gw_pin way[GW_PIN_WAYS];
+};
+GW_STATIC_ASSERT(sizeof(struct gw_pin_bucket) == GW_CACHE_LINE_BYTES, "one line");
+
+#define GW_PIN_FINGERPRINT_SHIFT 17
+#define GW_PIN_OVERFLOW (1ULL << 16)
+#define GW_PIN_CLAIMED (1ULL << 15)
+#define GW_PIN_CONFIRMED (1ULL << 14)
+#define GW_PIN_SEEN_SHIFT 41
+#define GW_PIN_CLOSING (1ULL << 40)
+#define GW_PIN_SERVICE_SHIFT 27
+#define GW_PIN_SERVICE_MASK 0x1fffu
+#define GW_PIN_SLOT_MASK 0x7ffffffu
+
+// The pins' clock: the engine's, in units of 2^27 ns (134 ms), 23 bits (13 days).
+#define GW_PIN_TICK_SHIFT 27
+#define GW_PIN_TICKS_MASK 0x7fffffu
 
 // ---- Backends.
 
@@ -219,6 +283,7 @@ enum gw_backend_bit {
     GW_BACKEND_IN_USE = 1,
     GW_BACKEND_RESOLVED = 2,  // the next hop is known
     GW_BACKEND_COPY = 4,      // which copy of encapsulation and headers is current
+    GW_BACKEND_DEAD = 8,      // its connections are given up: a pin to it is a miss
 };
 
 struct gw_backend {
@@ -240,13 +305,35 @@ struct gw_traffic {
     uint64_t bytes;  // of inner packets, from the IP header's length
 };
 
+struct gw_backend_traffic {
+    uint64_t packets;
+    uint64_t bytes;
+    uint64_t syns;
+    uint64_t syn_repeats;  // of them, those seen again within the time of retransmissions
+};
+
+// Refused pins, by slot: the control plane compares, and a cell shared by two slots only
+// delays the end of a move.
+#define GW_REFUSAL_CELLS 1024
+// SYNs seen lately, by flow: as many as fit, the newer in place of the older.
+//
+//   31 ........... 20  19 ............. 0
+//   +-----------------+------------------+
+//   | pins' clock     | hash of the flow |
+//   +-----------------+------------------+
+#define GW_SYN_CELLS 8192
+#define GW_SYN_TAG_MASK 0xfffffu
+#define GW_SYN_TICKS_MASK 0xfffu
+
 struct gw_counters_area {
     uint64_t reason[GW_REASONS_MAX];
     uint64_t event[GW_EVENTS_MAX];
     uint64_t icmp_arrival_ns;  // GCRA: theoretical arrival time of the next ICMP answer
     uint64_t reserved[7];
+    uint32_t refused[GW_REFUSAL_CELLS];
+    uint32_t syn_seen[GW_SYN_CELLS];
     // struct gw_traffic services[services_max];
-    // struct gw_traffic backends[backends_max], at layout.counters_backends_offset
+    // struct gw_backend_traffic backends[backends_max], at layout.counters_backends_offset
 };
 GW_STATIC_ASSERT(sizeof(struct gw_counters_area) % GW_CACHE_LINE_BYTES == 0, "whole lines");
 
@@ -282,7 +369,9 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
         capacity->backends_max == 0 || capacity->backends_max > 8192 ||
         (capacity->backends_max & (capacity->backends_max - 1)) != 0 ||
         capacity->ring_slots_max == 0 || capacity->ring_slots_max > (1u << 27) ||
-        capacity->cpus_max == 0 || capacity->cpus_max > 8192) {
+        capacity->cpus_max == 0 || capacity->cpus_max > 8192 ||
+        capacity->pins_max < GW_PIN_WAYS || capacity->pins_max > (1u << 25) ||
+        (capacity->pins_max & (capacity->pins_max - 1)) != 0) {
         return 0;
     }
     // Addresses fill at most an eighth of their ways and ports an eighth of theirs, so
@@ -311,14 +400,17 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
     layout->ring_slots_max = capacity->ring_slots_max;
     at = gw_align_up(at + (uint64_t)capacity->ring_slots_max * sizeof(gw_slot),
                      GW_CACHE_LINE_BYTES);
+    layout->pins_offset = (uint32_t)at;
+    layout->pin_buckets_mask = capacity->pins_max / GW_PIN_WAYS - 1;
+    at += (uint64_t)capacity->pins_max * sizeof(struct gw_pin);
     layout->counters_offset = (uint32_t)at;
     layout->counters_backends_offset =
         (uint32_t)(sizeof(struct gw_counters_area) +
                    (uint64_t)capacity->services_max * sizeof(struct gw_traffic));
-    layout->counters_area_bytes =
-        (uint32_t)gw_align_up(layout->counters_backends_offset +
-                                  (uint64_t)capacity->backends_max * sizeof(struct gw_traffic),
-                              GW_CACHE_LINE_BYTES);
+    layout->counters_area_bytes = (uint32_t)gw_align_up(
+        layout->counters_backends_offset +
+            (uint64_t)capacity->backends_max * sizeof(struct gw_backend_traffic),
+        GW_CACHE_LINE_BYTES);
     layout->cpus_max = capacity->cpus_max;
     at += (uint64_t)layout->counters_area_bytes * capacity->cpus_max;
     at = gw_align_up(at, 4096);
@@ -326,5 +418,8 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
         return 0;
     }
     layout->total_bytes = (uint32_t)at;
+    for (i = 0; i < 6; i++) {
+        layout->reserved[i] = 0;
+    }
     return 1;
 }

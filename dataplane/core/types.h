@@ -147,3 +147,10 @@ GW_INLINE uint64_t gw_read_once64(const uint64_t *word)
 {
     return *(const volatile uint64_t *)word;
 }
+
+// Writes `desired` if the word still is `expected`; returns what it was. Orders everything
+// before it before everything after it.
+GW_INLINE uint64_t gw_compare_exchange64(uint64_t *word, uint64_t expected, uint64_t desired)
+{
+    return __sync_val_compare_and_swap(word, expected, desired);
+}

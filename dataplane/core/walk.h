@@ -38,6 +38,7 @@ struct gw_walk {
     uint64_t hash;
     uint8_t is_ipv6;
     uint8_t inner_class;    // TOS or traffic class: DSCP and ECN
+    uint8_t tcp_flags;      // of a TCP segment; 0 otherwise
     uint8_t is_icmp_error;  // must not be answered with another (RFC 1122 3.2.2)
 };
 
@@ -92,16 +93,51 @@ GW_INLINE void gw_count_event(const struct gw_walk *walk, enum gw_event event)
     area->event[event]++;
 }
 
-GW_INLINE void gw_count_forwarded(const struct gw_walk *walk)
+// Begins a connection: what it was before is over.
+GW_INLINE int gw_is_syn(const struct gw_walk *walk)
+{
+    return (walk->tcp_flags & (GW_TCP_SYN | GW_TCP_ACK | GW_TCP_RST)) == GW_TCP_SYN;
+}
+
+GW_INLINE uint32_t gw_pins_clock(struct gw_packet *packet)
+{
+    return (uint32_t)(gw_now_ns(packet) >> GW_PIN_TICK_SHIFT) & GW_PIN_TICKS_MASK;
+}
+
+// Remembers a SYN. Returns 1 when the same was seen less than GW_SYN_REPEAT_TICKS ago, as when
+// nobody answers it: the first retransmission comes after a second, and each waits twice as
+// long as the one before (RFC 6298). What is older is another connection of the same ports.
+#define GW_SYN_REPEAT_TICKS 250  // 33 s: up to the fifth
+GW_INLINE int gw_note_syn(const struct gw_walk *walk, struct gw_packet *packet)
+{
+    struct gw_counters_area *area = (struct gw_counters_area *)walk->counters;
+    uint32_t *cell = &area->syn_seen[walk->hash >> 40 & (GW_SYN_CELLS - 1)];
+    uint32_t now = gw_pins_clock(packet) & GW_SYN_TICKS_MASK;
+    uint32_t tag = (uint32_t)walk->hash & GW_SYN_TAG_MASK;
+    uint32_t seen = *cell;
+    *cell = now << 20 | tag;
+    if ((seen & GW_SYN_TAG_MASK) != tag ||
+        ((now - (seen >> 20)) & GW_SYN_TICKS_MASK) > GW_SYN_REPEAT_TICKS || seen == 0) {
+        return 0;
+    }
+    gw_count_event(walk, GW_EVENT_SYN_REPEATED);
+    return 1;
+}
+
+GW_INLINE void gw_count_forwarded(const struct gw_walk *walk, struct gw_packet *packet)
 {
     struct gw_traffic *service =
         (struct gw_traffic *)(walk->counters + sizeof(struct gw_counters_area)) +
         (walk->service & walk->layout->services_mask);
-    struct gw_traffic *backend =
-        (struct gw_traffic *)(walk->counters + walk->layout->counters_backends_offset) +
+    struct gw_backend_traffic *backend =
+        (struct gw_backend_traffic *)(walk->counters + walk->layout->counters_backends_offset) +
         (walk->backend & walk->layout->backends_mask);
     service->packets++;
     service->bytes += walk->inner_bytes;
     backend->packets++;
     backend->bytes += walk->inner_bytes;
+    if (GW_UNLIKELY(gw_is_syn(walk))) {
+        backend->syns++;
+        backend->syn_repeats += (uint64_t)gw_note_syn(walk, packet);
+    }
 }

@@ -32,6 +32,11 @@
 #define GW_PROTO_SHIM6 140
 
 #define GW_TCP_BYTES_MIN 20
+#define GW_TCP_FLAGS_OFFSET 13  // RFC 9293 section 3.1
+#define GW_TCP_FIN 0x01
+#define GW_TCP_SYN 0x02
+#define GW_TCP_RST 0x04
+#define GW_TCP_ACK 0x10
 #define GW_UDP_BYTES 8
 #define GW_ICMP_BYTES 8
 

@@ -61,7 +61,8 @@ Result<gw_layout> tables_layout(const gw_capacity &capacity)
                     std::to_string(capacity.ring_slots_max) + " ring slots and " +
                     std::to_string(capacity.cpus_max) +
                     " CPUs cannot be laid out: at most 4096 addresses, 4096 services and 8192 "
-                    "backends (powers of two), and 512 MiB in all");
+                    "backends (powers of two), "
+                    "pins a power of two, and 512 MiB in all");
     }
     return layout;
 }
@@ -199,6 +200,11 @@ std::span<gw_slot> Tables::ring_slots() const
     return {at<gw_slot>(base_, layout_.rings_offset), layout_.ring_slots_max};
 }
 
+std::span<gw_pin_bucket> Tables::pin_buckets() const
+{
+    return {at<gw_pin_bucket>(base_, layout_.pins_offset), layout_.pin_buckets_mask + 1UL};
+}
+
 gw_counters_area &Tables::counters_area(uint32_t cpu) const
 {
     return *at<gw_counters_area>(
@@ -212,15 +218,24 @@ gw_traffic *service_traffic(gw_counters_area &area)
     return reinterpret_cast<gw_traffic *>(&area + 1);
 }
 
-gw_traffic *backend_traffic(gw_counters_area &area, const gw_layout &layout)
+gw_backend_traffic *backend_traffic(gw_counters_area &area, const gw_layout &layout)
 {
-    return at<gw_traffic>(reinterpret_cast<uint8_t *>(&area), layout.counters_backends_offset);
+    return at<gw_backend_traffic>(reinterpret_cast<uint8_t *>(&area),
+                                  layout.counters_backends_offset);
 }
 
 void add(gw_traffic &sum, const gw_traffic &part)
 {
     sum.packets += gw_read_once64(&part.packets);
     sum.bytes += gw_read_once64(&part.bytes);
+}
+
+void add(gw_backend_traffic &sum, const gw_backend_traffic &part)
+{
+    sum.packets += gw_read_once64(&part.packets);
+    sum.bytes += gw_read_once64(&part.bytes);
+    sum.syns += gw_read_once64(&part.syns);
+    sum.syn_repeats += gw_read_once64(&part.syn_repeats);
 }
 
 }  // namespace
@@ -230,7 +245,7 @@ CounterTotals Tables::counters() const
     CounterTotals totals{.reasons = std::vector<uint64_t>(GW_REASON_COUNT),
                          .events = std::vector<uint64_t>(GW_EVENT_COUNT),
                          .services = std::vector<gw_traffic>(capacity_.services_max),
-                         .backends = std::vector<gw_traffic>(capacity_.backends_max)};
+                         .backends = std::vector<gw_backend_traffic>(capacity_.backends_max)};
     for (uint32_t cpu = 0; cpu < capacity_.cpus_max; cpu++) {
         auto &area = counters_area(cpu);
         for (size_t i = 0; i < GW_REASON_COUNT; i++) {

@@ -18,10 +18,10 @@ namespace guideway {
 
 // Sums of all CPUs' counters at one moment.
 struct CounterTotals {
-    std::vector<uint64_t> reasons;     // by gw_reason; FORWARDED is the sum of services
-    std::vector<uint64_t> events;      // by gw_event
-    std::vector<gw_traffic> services;  // by service index
-    std::vector<gw_traffic> backends;  // by backend index
+    std::vector<uint64_t> reasons;             // by gw_reason; FORWARDED is the sum of services
+    std::vector<uint64_t> events;              // by gw_event
+    std::vector<gw_traffic> services;          // by service index
+    std::vector<gw_backend_traffic> backends;  // by backend index
 };
 
 // Owns a mapping of one region. Moves; does not copy. Unmapped on destruction, which does
@@ -61,6 +61,7 @@ class Tables {
     [[nodiscard]] std::span<gw_service> services() const;
     [[nodiscard]] std::span<gw_backend> backends() const;
     [[nodiscard]] std::span<gw_slot> ring_slots() const;
+    [[nodiscard]] std::span<gw_pin_bucket> pin_buckets() const;
     [[nodiscard]] gw_counters_area &counters_area(uint32_t cpu) const;
     [[nodiscard]] CounterTotals counters() const;
     // Zeroes the counters of one index on every CPU, before the index is given to another.

@@ -52,7 +52,8 @@ gw_capacity capacity(uint32_t cpus)
             .services_max = 16,
             .backends_max = 256,
             .ring_slots_max = 4 * kRingSize,
-            .cpus_max = cpus};
+            .cpus_max = cpus,
+            .pins_max = 4096};
 }
 
 packets::World world()

@@ -61,7 +61,8 @@ TEST(Objects, TheFastPathIsAcceptedWithTheDefaultSizes)
                                .services_max = 256,
                                .backends_max = 4096,
                                .ring_slots_max = 4194304,
-                               .cpus_max = 16};
+                               .cpus_max = 16,
+                               .pins_max = 4096};
     auto layout = tables_layout(capacity);
     ASSERT_OK(layout);
     auto tables = Tables::anonymous(capacity, {});

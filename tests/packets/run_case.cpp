@@ -47,12 +47,14 @@ std::vector<uint64_t> counter_values(const Tables &tables)
     const CounterTotals totals = tables.counters();
     std::vector<uint64_t> values = totals.reasons;
     values.insert(values.end(), totals.events.begin(), totals.events.end());
-    for (const auto *list : {&totals.services, &totals.backends}) {
-        for (const auto &traffic : *list) {
+    const auto add = [&values](const auto &list) {
+        for (const auto &traffic : list) {
             values.push_back(traffic.packets);
             values.push_back(traffic.bytes);
         }
-    }
+    };
+    add(totals.services);
+    add(totals.backends);
     return values;
 }
 

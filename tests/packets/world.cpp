@@ -133,7 +133,8 @@ gw_capacity case_capacity(uint32_t cpus)
             .services_max = 64,
             .backends_max = 64,
             .ring_slots_max = 4096,
-            .cpus_max = cpus};
+            .cpus_max = cpus,
+            .pins_max = 4096};
 }
 
 Backend parse_backend(Words &words)

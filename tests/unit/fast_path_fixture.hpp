@@ -28,7 +28,8 @@ inline constexpr gw_capacity kCapacity{.addresses_max = 16,
                                        .services_max = 16,
                                        .backends_max = 16,
                                        .ring_slots_max = 1024,
-                                       .cpus_max = 64};
+                                       .cpus_max = 64,
+                                       .pins_max = 4096};
 inline constexpr gw_hash_key kKey{};
 
 inline void run(const std::string &command)

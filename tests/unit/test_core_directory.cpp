@@ -16,7 +16,8 @@ constexpr gw_capacity kCapacity{.addresses_max = 16,
                                 .services_max = 16,
                                 .backends_max = 1,
                                 .ring_slots_max = 1,
-                                .cpus_max = 1};
+                                .cpus_max = 1,
+                                .pins_max = 4096};
 
 class DirectoryTest : public ::testing::Test {
   protected:

@@ -16,7 +16,8 @@ constexpr gw_capacity kSmall{.addresses_max = 4,
                              .services_max = 8,
                              .backends_max = 16,
                              .ring_slots_max = 1000,
-                             .cpus_max = 3};
+                             .cpus_max = 3,
+                             .pins_max = 4096};
 constexpr gw_hash_key kKey{{1, 2, 3, 4}};
 
 TEST(Layout, TablesFollowEachOtherWithoutOverlapAndOnWholeLines)
@@ -34,7 +35,7 @@ TEST(Layout, TablesFollowEachOtherWithoutOverlapAndOnWholeLines)
     EXPECT_EQ(layout->counters_backends_offset,
               sizeof(gw_counters_area) + 8 * sizeof(gw_traffic));
     EXPECT_GE(layout->counters_area_bytes,
-              layout->counters_backends_offset + 16 * sizeof(gw_traffic));
+              layout->counters_backends_offset + 16 * sizeof(gw_backend_traffic));
     EXPECT_GE(layout->total_bytes, layout->counters_offset + 3 * layout->counters_area_bytes);
     for (const uint32_t offset :
          {layout->directory_offset[0], layout->directory_offset[1], layout->ports_offset,
@@ -83,7 +84,8 @@ TEST(Layout, RefusesARegionBeyondWhatTheKernelLoads)
                          .services_max = 4096,
                          .backends_max = 8192,
                          .ring_slots_max = 100 << 20,
-                         .cpus_max = 8};
+                         .cpus_max = 8,
+                         .pins_max = 1 << 20};
     const auto fits = tables_layout(capacity);
     ASSERT_TRUE(fits);
     EXPECT_LE(fits->total_bytes, GW_TABLES_BYTES_MAX);
@@ -173,9 +175,9 @@ TEST(Tables, CountersAreSummedOverCpus)
         area.event[GW_EVENT_ICMP_FOLLOWED] = 1;
         auto *services = reinterpret_cast<gw_traffic *>(&area + 1);
         services[7] = {.packets = 2, .bytes = 100};
-        auto *backends = reinterpret_cast<gw_traffic *>(
+        auto *backends = reinterpret_cast<gw_backend_traffic *>(
             reinterpret_cast<uint8_t *>(&area) + tables->layout().counters_backends_offset);
-        backends[15] = {.packets = 3, .bytes = 50};
+        backends[15] = {.packets = 3, .bytes = 50, .syns = 0, .syn_repeats = 0};
     }
     auto totals = tables->counters();
     EXPECT_EQ(totals.reasons[GW_REASON_NOT_OURS], 33U);

@@ -56,7 +56,8 @@ class PlaneTest : public ::testing::Test {
                                               .services_max = 4,
                                               .backends_max = 8,
                                               .ring_slots_max = 4096,
-                                              .cpus_max = 1};
+                                              .cpus_max = 1,
+                                              .pins_max = 4096};
 
     PlaneTest()
         : tables_(Tables::anonymous(kCapacity, gw_hash_key{{1, 2, 3, 5}}).value()),
