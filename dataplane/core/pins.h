@@ -55,20 +55,6 @@ GW_INLINE struct gw_pin_bucket *gw_pin_bucket_at(const struct gw_walk *walk, uin
            (bucket & walk->layout->pin_buckets_mask);
 }
 
-GW_INLINE uint32_t gw_pin_age(uint64_t second, uint32_t now)
-{
-    return (now - (uint32_t)(second >> GW_PIN_SEEN_SHIFT)) & GW_PIN_TICKS_MASK;
-}
-
-// Whether the flow has been silent for so long that it is taken to have ended.
-GW_INLINE int gw_pin_is_expired(const struct gw_pin_times *times, uint64_t second, uint32_t now)
-{
-    uint32_t age = gw_pin_age(second, now);
-    // More than half of the range: seen by a processor whose clock is a tick ahead.
-    return age <= GW_PIN_TICKS_MASK / 2 &&
-           age > ((second & GW_PIN_CLOSING) != 0 ? times->closing_ticks : times->idle_ticks);
-}
-
 // Whether a pin may give its place to another: also when its handshake never ended.
 GW_INLINE int gw_pin_is_replaceable(const struct gw_pin_times *times, uint64_t first,
                                     uint64_t second, uint32_t now)

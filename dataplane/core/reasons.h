@@ -62,7 +62,9 @@ enum gw_reason {
       "flows that found no room for a pin: where a move had "                               \
       "begun, it takes that much longer")                                                   \
     X(PIN_EXPIRED, "pin_expired", "pins taken away by the sweep, their flows being silent") \
-    X(PIN_DEAD, "pin_dead", "pins taken away because their backend died or was cut")        \
+    X(PIN_DEAD, "pin_dead",                                                                 \
+      "pins taken away because their backend died or was cut, or their service is gone")    \
+    X(PIN_RELEASED, "pin_released", "pins taken away because their slot became stable")     \
     X(SYN_REPEATED, "syn_repeated", "SYNs seen again within the time of retransmissions")
 
 enum gw_event {

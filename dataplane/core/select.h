@@ -87,7 +87,7 @@ GW_INLINE struct gw_pinless gw_select_pinless(const struct gw_walk *walk, gw_slo
         choice.confirmed = 0;
     }
     if ((walk->tcp_flags & GW_TCP_RST) != 0 || walk->is_icmp_error ||
-        choice.backend == GW_OWNER_NONE) {
+        choice.backend == GW_OWNER_NONE || gw_backend_is_dead(walk, choice.backend)) {
         choice.is_pinned = 0;
     }
     return choice;

@@ -251,6 +251,20 @@ GW_STATIC_ASSERT(sizeof(struct gw_pin_bucket) == GW_CACHE_LINE_BYTES, "one line"
 #define GW_PIN_TICK_SHIFT 27
 #define GW_PIN_TICKS_MASK 0x7fffffu
 
+GW_INLINE uint32_t gw_pin_age(uint64_t second, uint32_t now)
+{
+    return (now - (uint32_t)(second >> GW_PIN_SEEN_SHIFT)) & GW_PIN_TICKS_MASK;
+}
+
+// Whether the flow has been silent for so long that it is taken to have ended.
+GW_INLINE int gw_pin_is_expired(const struct gw_pin_times *times, uint64_t second, uint32_t now)
+{
+    uint32_t age = gw_pin_age(second, now);
+    // More than half of the range: seen by a processor whose clock is a tick ahead.
+    return age <= GW_PIN_TICKS_MASK / 2 &&
+           age > ((second & GW_PIN_CLOSING) != 0 ? times->closing_ticks : times->idle_ticks);
+}
+
 // ---- Backends.
 
 // How packets reach a backend: all that stays the same from packet to packet.
