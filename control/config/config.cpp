@@ -82,7 +82,9 @@ void add_violations(const Reading &reading, std::vector<Problem> &problems)
     for (model::Violation &violation : model::validate(reading.desired)) {
         if (is_unread(reading.unread, violation.path) ||
             (!violation.related.empty() && is_unread(reading.unread, violation.related)) ||
-            (violation.path.ends_with(".pool") && reading.unread.contains("pools"))) {
+            (violation.path.ends_with(".pool") && reading.unread.contains("pools")) ||
+            (violation.path.ends_with(".health.service") &&
+             reading.unread.contains("services"))) {
             continue;
         }
         Problem problem{.file = {},

@@ -41,11 +41,90 @@ void emit_service(const model::Service &service, std::string &out)
     out += "    ring_size: " + std::to_string(service.ring_size) + "\n";
     out += std::string("    unmatched: ") +
            (service.unmatched == model::Unmatched::kDrop ? "drop" : "pass") + "\n";
+    constexpr std::string_view kAffinity[] = {"none", "connection", "flow"};
+    out +=
+        "    affinity: " + std::string(kAffinity[static_cast<size_t>(service.affinity)]) + "\n";
+}
+
+std::string statuses(const std::vector<model::StatusRange> &ranges)
+{
+    std::string out;
+    for (const auto &[from, to] : ranges) {
+        out += (out.empty() ? "" : ", ") + std::to_string(from) +
+               (from == to ? "" : "-" + std::to_string(to));
+    }
+    return "[" + out + "]";
+}
+
+void emit_health(const model::Health &health, std::string &out)
+{
+    const auto add = [&](std::string_view key, const std::string &value) {
+        out += "      " + std::string(key) + ": " + value + "\n";
+    };
+    const auto add_text = [&](std::string_view key, const std::string &value) {
+        if (!value.empty()) {
+            add(key, scalar(value));
+        }
+    };
+    out += "    health:\n";
+    add("type", std::string(model::to_string(health.type)));
+    // With `none` nothing else matters; it is kept all the same if somebody wrote it.
+    if (health == model::Health()) {
+        return;
+    }
+    add_text("service", health.service);
+    if (health.port != 0) {
+        add("port", std::to_string(health.port));
+    }
+    if (health.type != model::HealthType::kTcp) {
+        add("path", scalar(health.path));
+        add_text("host", health.host);
+        add("expect_status", statuses(health.expect_status));
+        add_text("body", health.body);
+    }
+    add_text("sni", health.sni);
+    if (health.type == model::HealthType::kHttps || health.verify) {
+        add("verify", health.verify ? "true" : "false");
+    }
+    add_text("ca", health.ca_file);
+    add("interval", model::duration_text(health.interval));
+    add("timeout", model::duration_text(health.timeout));
+    add("rise", std::to_string(health.rise));
+    add("fall", std::to_string(health.fall));
+    add("jitter", std::to_string(health.jitter_percent));
+    add("recheck", model::duration_text(health.recheck));
+    add("slow_start", model::duration_text(health.slow_start));
+    add("panic_threshold", std::to_string(health.panic_threshold_percent));
+    add("through", health.through == model::ProbeThrough::kTunnel ? "tunnel" : "direct");
+    if (const auto &passive = health.passive) {
+        add("passive", "{syn_repeats: " + std::to_string(passive->syn_repeats_percent) +
+                           ", at_least: " + std::to_string(passive->at_least) +
+                           ", window: " + model::duration_text(passive->window) + "}");
+    }
+}
+
+// What of a backend a file cannot say.
+std::string remark(const model::Backend &backend)
+{
+    std::string what = backend.enabled ? "" : "disabled";
+    if (backend.drained) {
+        what += (what.empty() ? "" : " and ") + std::string("drained");
+    }
+    if (what.empty()) {
+        return "";
+    }
+    return "   # " + what + " by an operator" +
+           (backend.drained && backend.drain_deadline != 0
+                ? ", cut at " + model::utc_text(backend.drain_deadline)
+                : "");
 }
 
 void emit_pool(const model::Pool &pool, std::string &out)
 {
     out += "  - name: " + scalar(pool.name) + "\n";
+    emit_health(pool.health, out);
+    out += std::string("    on_failure: ") +
+           (pool.on_failure == model::OnFailure::kReset ? "reset" : "keep") + "\n";
     if (pool.backends.empty()) {
         out += "    backends: []\n";
         return;
@@ -56,8 +135,7 @@ void emit_pool(const model::Pool &pool, std::string &out)
         const std::string quote = backend.address.is_ipv6() ? "\"" : "";
         out += "      - {name: " + scalar(backend.name) + ", address: " + quote +
                backend.address.to_string() + quote +
-               ", weight: " + std::to_string(backend.weight) + "}" +
-               (backend.enabled ? "" : "   # disabled by an operator") + "\n";
+               ", weight: " + std::to_string(backend.weight) + "}" + remark(backend) + "\n";
     }
 }
 
@@ -86,6 +164,11 @@ std::string emit(const model::Desired &desired)
     out += "  services: " + std::to_string(capacity.services) + "\n";
     out += "  backends: " + std::to_string(capacity.backends) + "\n";
     out += "  ring_slots: " + std::to_string(capacity.ring_slots) + "\n";
+    out += "  pins: " + std::to_string(capacity.pins) + "\n";
+    out += "connections:\n";
+    out += "  learning_period: " + model::duration_text(desired.connections.learning_period) +
+           "\n";
+    out += "  idle_timeout: " + model::duration_text(desired.connections.idle_timeout) + "\n";
     out += desired.services.empty() ? "services: []\n" : "services:\n";
     for (const model::Service &service : desired.services) {
         emit_service(service, out);

@@ -23,14 +23,11 @@ constexpr Unsupported kUnsupportedService[] = {
     {"allow", "remove it; this version has no policy lists"},
     {"announce", "remove it; route the service addresses to this host by static routes"},
     {"admission", "remove it; this version does not limit sources"},
-    {"affinity", "remove it; each flow goes where the ring says"},
-    {"on_failure", "remove it; this version does not check backends' health"},
-    {"health", "remove it; this version does not check backends' health"},
+    {"on_failure", "move it to the service's pool", "is a key of pools"},
+    {"health", "move it to the service's pool", "is a key of pools"},
 };
 constexpr Unsupported kUnsupportedPool[] = {
-    {"health", "remove it; this version does not check backends' health"},
-    {"on_failure", "remove it; this version does not check backends' health"},
-    {"affinity", "remove it; each flow goes where the ring says"},
+    {"affinity", "move it to the services that use the pool", "is a key of services"},
 };
 
 class Reader : ValueReader {
@@ -66,6 +63,7 @@ class Reader : ValueReader {
     }
 
     void read_capacity(const Node &node, const std::string &path);
+    void read_connections(const Node &node, const std::string &path);
     void read_service(const Node &node, const std::string &path);
     void read_pool(const Node &node, const std::string &path);
     void read_backend(const Node &node, const std::string &path, model::Pool &pool);
@@ -88,8 +86,27 @@ void Reader::read_capacity(const Node &node, const std::string &path)
         {"services", false, count(capacity.services)},
         {"backends", false, count(capacity.backends)},
         {"ring_slots", false, count(capacity.ring_slots)},
+        {"pins", false, count(capacity.pins)},
     };
     read_map(node, path, "capacity", keys, {});
+}
+
+void Reader::read_connections(const Node &node, const std::string &path)
+{
+    model::Connections &connections = desired_.connections;
+    const auto duration = [&](model::Milliseconds &into) {
+        return [this, &into](const Node &value, const std::string &at) {
+            read_duration(value, at, into);
+        };
+    };
+    const Key keys[] = {
+        {"learning_period", false, duration(connections.learning_period)},
+        {"idle_timeout", false, duration(connections.idle_timeout)},
+    };
+    read_map(node, path, "connections", keys, {});
+    if (unread_.contains(child(path, "learning_period"))) {
+        unread(child(path, "idle_timeout"));  // which is too short is not known
+    }
 }
 
 void Reader::read_service(const Node &node, const std::string &path)
@@ -97,7 +114,9 @@ void Reader::read_service(const Node &node, const std::string &path)
     static constexpr std::string_view kForwarding[] = {"ipip"};
     static constexpr std::string_view kForwardingLater[] = {"gue", "l2", "nat"};
     static constexpr std::string_view kUnmatched[] = {"drop", "pass"};
+    static constexpr std::string_view kAffinity[] = {"none", "connection", "flow"};
     model::Service &service = desired_.services.emplace_back();
+    std::optional<size_t> affinity;
     const Key keys[] = {
         {"name", true,
          [&](const Node &value, const std::string &at) {
@@ -126,8 +145,20 @@ void Reader::read_service(const Node &node, const std::string &path)
              service.unmatched =
                  chosen == 1 ? model::Unmatched::kPass : model::Unmatched::kDrop;
          }},
+        {"affinity", false,
+         [&](const Node &value, const std::string &at) {
+             affinity = choose(value, at, kAffinity, {});
+         }},
     };
     read_map(node, path, "a service", keys, kUnsupportedService);
+    if (affinity) {
+        service.affinity = static_cast<model::Affinity>(*affinity);
+    } else if (service.protocol == model::Protocol::kUdp) {
+        service.affinity = model::Affinity::kNone;
+    }
+    if (unread_.contains(child(path, "listen"))) {
+        unread(child(path, "affinity"));  // of which protocol is not known
+    }
 }
 
 void Reader::read_backend(const Node &node, const std::string &path, model::Pool &pool)
@@ -151,7 +182,9 @@ void Reader::read_backend(const Node &node, const std::string &path, model::Pool
          }},
     };
     static constexpr Unsupported kUnsupported[] = {
-        {"health", "remove it; this version does not check backends' health"},
+        {"health", "move it to the pool; its backends are all checked in the same way",
+         "is a key of pools"},
+        {"drained", "remove it; use guideway backend drain", "is not a key of files"},
         {"enabled", "remove it; use guideway backend disable, or weight: 0"},
     };
     read_map(node, path, "a backend", keys, kUnsupported);
@@ -159,6 +192,7 @@ void Reader::read_backend(const Node &node, const std::string &path, model::Pool
 
 void Reader::read_pool(const Node &node, const std::string &path)
 {
+    static constexpr std::string_view kOnFailure[] = {"reset", "keep"};
     model::Pool &pool = desired_.pools.emplace_back();
     const Key keys[] = {
         {"name", true,
@@ -171,6 +205,15 @@ void Reader::read_pool(const Node &node, const std::string &path)
                        [&](const Node &item, const std::string &item_path) {
                            read_backend(item, item_path, pool);
                        });
+         }},
+        {"health", false,
+         [&](const Node &value, const std::string &at) {
+             read_health(value, at, pool.health);
+         }},
+        {"on_failure", false,
+         [&](const Node &value, const std::string &at) {
+             const auto chosen = choose(value, at, kOnFailure, {});
+             pool.on_failure = chosen == 1 ? model::OnFailure::kKeep : model::OnFailure::kReset;
          }},
     };
     read_map(node, path, "a pool", keys, kUnsupportedPool);
@@ -219,6 +262,8 @@ void Reader::read_top(const Node &root)
          }},
         {"capacity", false,
          [&](const Node &value, const std::string &at) { read_capacity(value, at); }},
+        {"connections", false,
+         [&](const Node &value, const std::string &at) { read_connections(value, at); }},
         {"services", true,
          [&](const Node &value, const std::string &at) {
              read_list(value, at, "a list of services, or [] for none yet",

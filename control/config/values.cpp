@@ -108,7 +108,7 @@ void ValueReader::unknown_key(const Node::Key &key, std::string_view what,
 {
     const auto known = std::ranges::find(unsupported, key.text, &Unsupported::name);
     if (known != unsupported.end()) {
-        problem(key.position, quoted(key.text) + " is not yet supported",
+        problem(key.position, quoted(key.text) + " " + std::string(known->why),
                 std::string(known->hint));
         return;
     }
@@ -237,6 +237,26 @@ void ValueReader::read_tunnel_source(const Node &node, const std::string &path,
         return;
     }
     into = *prefix;
+}
+
+void ValueReader::read_duration(const Node &node, const std::string &path,
+                                model::Milliseconds &into)
+{
+    const auto duration = model::parse_duration(node.text);
+    if (node.kind != Node::Kind::kScalar || !duration) {
+        wrong(node, path,
+              "a duration: a whole number and ms, s, m, h or d, such as 250ms or 2s");
+        return;
+    }
+    into = *duration;
+}
+
+void ValueReader::read_yes_no(const Node &node, const std::string &path, bool &into)
+{
+    static constexpr std::string_view kChoices[] = {"false", "true"};
+    if (const auto chosen = choose(node, path, kChoices, {})) {
+        into = *chosen == 1;
+    }
 }
 
 void ValueReader::read_hash_key(const Node &node, const std::string &path, model::HashKey &into)

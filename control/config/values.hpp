@@ -25,10 +25,11 @@ struct Key {
     ReadFunction read;
 };
 
-// A key that is known and means nothing yet, and what to do instead.
+// A key that is known and means nothing here, why, and what to do instead.
 struct Unsupported {
     std::string_view name;
     std::string_view hint;
+    std::string_view why = "is not yet supported";
 };
 
 class ValueReader {
@@ -56,6 +57,9 @@ class ValueReader {
     void read_tunnel_source(const Node &node, const std::string &path,
                             std::optional<model::Prefix> &into, std::string_view expected);
     void read_hash_key(const Node &node, const std::string &path, model::HashKey &into);
+    void read_duration(const Node &node, const std::string &path, model::Milliseconds &into);
+    void read_yes_no(const Node &node, const std::string &path, bool &into);
+    void read_health(const Node &node, const std::string &path, model::Health &into);
     void read_listen(const Node &node, const std::string &path, model::Service &into);
 
     static std::string child(const std::string &path, std::string_view key)
@@ -67,6 +71,8 @@ class ValueReader {
     std::set<std::string> unread_;   // paths
 
   private:
+    void read_status(const Node &node, const std::string &path, model::StatusRange &into);
+    void read_passive(const Node &node, const std::string &path, model::PassiveHealth &into);
     void unknown_key(const Node::Key &key, std::string_view what, std::span<const Key> keys,
                      std::span<const Unsupported> unsupported);
 };

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/model/address.hpp"
+#include "control/model/health.hpp"
 
 namespace guideway::model {
 
@@ -19,6 +20,9 @@ enum class Protocol : uint8_t { kTcp = 6, kUdp = 17 };
 enum class Forwarding : uint8_t { kIpip };
 enum class Unmatched : uint8_t { kDrop, kPass };
 enum class XdpMode : uint8_t { kNative, kGeneric };
+// Which packets stay with the backend of their first one while slots change owners: none
+// (each goes where the ring says), those of TCP connections, or those of every flow.
+enum class Affinity : uint8_t { kNone, kConnection, kFlow };
 
 inline constexpr uint32_t kRingSizeDefault = 65537;
 inline constexpr uint32_t kWeightDefault = 100;
@@ -30,6 +34,8 @@ inline constexpr uint32_t kAddressesMax = 4096;
 inline constexpr uint32_t kServicesMax = 4096;  // a power of two, as every capacity of it
 inline constexpr uint32_t kBackendsMax = 8192;  // a power of two, as every capacity of it
 inline constexpr uint32_t kRingSlotsMax = 1u << 26;
+inline constexpr uint32_t kPinsMin = 1024;      // a power of two, as every capacity of them
+inline constexpr uint32_t kPinsMax = 33554432;  // a table of 512 MiB
 inline constexpr uint32_t kSlotsPerBackendMin = 2;
 inline constexpr int kTunnelSourceBitsMin = 8;  // of the network part
 
@@ -42,6 +48,7 @@ struct Service {
     std::string pool;
     uint32_t ring_size = kRingSizeDefault;  // prime
     Unmatched unmatched = Unmatched::kDrop;
+    Affinity affinity = Affinity::kConnection;  // of UDP: none unless the file says flow
 
     auto operator<=>(const Service &) const = default;
 };
@@ -50,7 +57,10 @@ struct Backend {
     std::string name;
     IpAddress address;
     uint32_t weight = kWeightDefault;  // 0: gets no flows
-    bool enabled = true;               // operators only; not a key of the file
+    // Operators only; not keys of the file.
+    bool enabled = true;
+    bool drained = false;        // gets no new flows and keeps those it has
+    int64_t drain_deadline = 0;  // Unix time in seconds at which it loses them; 0: never
 
     auto operator<=>(const Backend &) const = default;
 };
@@ -58,6 +68,8 @@ struct Backend {
 struct Pool {
     std::string name;
     std::vector<Backend> backends;
+    Health health;
+    OnFailure on_failure = OnFailure::kReset;
 
     auto operator<=>(const Pool &) const = default;
 };
@@ -72,6 +84,17 @@ struct Capacity {
 
     auto operator<=>(const Capacity &) const = default;
 };
+
+// How long connections are remembered.
+struct Connections {
+    Milliseconds learning_period{900'000};  // in which each sends at least once
+    Milliseconds idle_timeout{900'000};
+
+    auto operator<=>(const Connections &) const = default;
+};
+inline constexpr Milliseconds kLearningPeriodMin{1'000};
+inline constexpr Milliseconds kLearningPeriodMax{86'400'000};
+inline constexpr Milliseconds kIdleTimeoutMax{604'800'000};
 
 using HashKey = std::array<uint8_t, 32>;
 // Not secret: hosts that set none agree on where a flow goes, and so could an attacker.
@@ -89,11 +112,20 @@ struct Desired {
     std::optional<Prefix> tunnel_source_ipv6;
     HashKey hash_key = kHashKeyDefault;
     Capacity capacity;
+    Connections connections;
     std::vector<Service> services;
     std::vector<Pool> pools;
 
     auto operator<=>(const Desired &) const = default;
 };
+
+// Out of service for new flows; from `deadline` on for those it has, too.
+struct Drain {
+    std::optional<int64_t> deadline;  // Unix time in seconds
+
+    auto operator<=>(const Drain &) const = default;
+};
+inline constexpr int64_t kUnixTimeMax = 253402300799;  // the end of the year 9999
 
 // What an operator changed at run time, on top of the last applied file. Keyed by pool and
 // backend name; each field that is set takes precedence over the file.
@@ -102,6 +134,7 @@ struct BackendOverride {
     bool removed = false;
     std::optional<bool> enabled;
     std::optional<uint32_t> weight;
+    std::optional<Drain> drain;
 
     auto operator<=>(const BackendOverride &) const = default;
 };

@@ -1,5 +1,6 @@
 // What names may be, and values as text for people.
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 
 #include "control/model/validate.hpp"
@@ -40,6 +41,23 @@ std::string listen_text(const Service &service)
     return std::string(service.protocol == Protocol::kTcp ? "tcp" : "udp") + "://" +
            (service.address.is_ipv6() ? "[" + address + "]" : address) + ":" +
            std::to_string(service.port);
+}
+
+std::string utc_text(int64_t unix_seconds)
+{
+    using namespace std::chrono;
+    const sys_seconds time{seconds(unix_seconds)};
+    const year_month_day date{floor<days>(time)};
+    const hh_mm_ss clock{time - floor<days>(time)};
+    const auto padded = [](auto value, size_t digits) {
+        const std::string text = std::to_string(value);
+        return std::string(digits - std::min(digits, text.size()), '0') + text;
+    };
+    return padded(static_cast<int>(date.year()), 4) + "-" +
+           padded(static_cast<unsigned>(date.month()), 2) + "-" +
+           padded(static_cast<unsigned>(date.day()), 2) + "T" +
+           padded(clock.hours().count(), 2) + ":" + padded(clock.minutes().count(), 2) + ":" +
+           padded(clock.seconds().count(), 2) + "Z";
 }
 
 std::string quoted(std::string_view text)

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "control/model/maglev.hpp"
+#include "control/model/validate_health.hpp"
 
 namespace guideway::model {
 
@@ -29,10 +30,12 @@ class Validator {
         check_instance();
         check_tunnel_sources();
         check_capacity();
+        check_connections();
         check_pools();
         check_services();
         check_backends_against_services();
         check_sums();
+        validate_health(desired_, violations_);
         return std::move(violations_);
     }
 
@@ -48,7 +51,9 @@ class Validator {
     void check_tunnel_sources();
     void check_tunnel_source(const std::string &path, const Prefix &source);
     void check_capacity();
-    void check_bound(const std::string &path, uint32_t value, uint32_t most, bool power_of_two);
+    void check_bound(const std::string &path, uint32_t value, uint32_t least, uint32_t most,
+                     bool power_of_two);
+    void check_connections();
     void check_pools();
     void check_pool(const Pool &pool, const std::string &path);
     void check_services();
@@ -173,12 +178,12 @@ void Validator::check_tunnel_sources()
     }
 }
 
-void Validator::check_bound(const std::string &path, uint32_t value, uint32_t most,
-                            bool power_of_two)
+void Validator::check_bound(const std::string &path, uint32_t value, uint32_t least,
+                            uint32_t most, bool power_of_two)
 {
-    const std::string rule =
-        (power_of_two ? "a power of two from 1 to " : "from 1 to ") + std::to_string(most);
-    if (value == 0 || value > most || (power_of_two && !std::has_single_bit(value))) {
+    const std::string rule = (power_of_two ? "a power of two from " : "from ") +
+                             std::to_string(least) + " to " + std::to_string(most);
+    if (value < least || value > most || (power_of_two && !std::has_single_bit(value))) {
         report(path, path + " is " + std::to_string(value), rule);
     }
 }
@@ -186,10 +191,31 @@ void Validator::check_bound(const std::string &path, uint32_t value, uint32_t mo
 void Validator::check_capacity()
 {
     const Capacity &capacity = desired_.capacity;
-    check_bound("capacity.addresses", capacity.addresses, kAddressesMax, false);
-    check_bound("capacity.services", capacity.services, kServicesMax, true);
-    check_bound("capacity.backends", capacity.backends, kBackendsMax, true);
-    check_bound("capacity.ring_slots", capacity.ring_slots, kRingSlotsMax, false);
+    check_bound("capacity.addresses", capacity.addresses, 1, kAddressesMax, false);
+    check_bound("capacity.services", capacity.services, 1, kServicesMax, true);
+    check_bound("capacity.backends", capacity.backends, 1, kBackendsMax, true);
+    check_bound("capacity.ring_slots", capacity.ring_slots, 1, kRingSlotsMax, false);
+    check_bound("capacity.pins", capacity.pins, kPinsMin, kPinsMax, true);
+}
+
+void Validator::check_connections()
+{
+    const auto &[learning, idle] = desired_.connections;
+    if (learning < kLearningPeriodMin || learning > kLearningPeriodMax) {
+        report("connections.learning_period", "learning_period is " + duration_text(learning),
+               "from " + duration_text(kLearningPeriodMin) + " to " +
+                   duration_text(kLearningPeriodMax));
+    }
+    if (idle > kIdleTimeoutMax) {
+        report("connections.idle_timeout", "idle_timeout is " + duration_text(idle),
+               "at most " + duration_text(kIdleTimeoutMax));
+    } else if (idle < learning) {
+        report("connections.idle_timeout",
+               "idle_timeout " + duration_text(idle) + " is below learning_period, " +
+                   duration_text(learning),
+               "at least learning_period: a connection must not be forgotten while its slot "
+               "is learning");
+    }
 }
 
 void Validator::check_pool(const Pool &pool, const std::string &path)
@@ -292,6 +318,13 @@ void Validator::check_service(const Service &service, const std::string &path)
         report(path + ".pool", "no pool is given", "the name of one of the pools");
     }
     check_ring(service, path);
+    const bool is_tcp = service.protocol == Protocol::kTcp;
+    if (is_tcp != (service.affinity == Affinity::kConnection)) {
+        report(path + ".affinity",
+               std::string("this affinity is not one of ") + (is_tcp ? "TCP" : "UDP") +
+                   " services",
+               is_tcp ? "connection, the only one of TCP" : "none or flow");
+    }
     for (const auto &[source, key] :
          {std::pair{&desired_.tunnel_source_ipv4, "tunnel_source"},
           std::pair{&desired_.tunnel_source_ipv6, "tunnel_source6"}}) {

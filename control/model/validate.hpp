@@ -40,6 +40,9 @@ inline constexpr std::string_view kInstanceNameRule =
 // "tcp://203.0.113.10:443"
 [[nodiscard]] std::string listen_text(const Service &service);
 
+// "2026-01-31T12:00:00Z"; of times from 1970 to kUnixTimeMax
+[[nodiscard]] std::string utc_text(int64_t unix_seconds);
+
 // `text` in single quotes, fit for one line of a terminal or a log: control characters are
 // escaped and what is long is cut.
 [[nodiscard]] std::string quoted(std::string_view text);

@@ -98,7 +98,8 @@ TEST(Config, ReadsWhatIsWrittenAndFillsInTheRest)
                               .forwarding = model::Forwarding::kIpip,
                               .pool = "gws",
                               .ring_size = 16381,
-                              .unmatched = model::Unmatched::kPass}));
+                              .unmatched = model::Unmatched::kPass,
+                              .affinity = model::Affinity::kNone}));
     ASSERT_EQ(read.pools.size(), 1U);
     EXPECT_EQ(
         read.pools[0].backends,
@@ -115,7 +116,8 @@ TEST(Config, ReadsEveryOtherValue)
         "edge.yaml",
         "{instance: \"1\", interfaces: [eth0], engine: xdp, xdp_mode: generic, hash_key: "
         "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F, capacity: "
-        "{addresses: 3, services: 4, backends: 8, ring_slots: 100}, services: [], pools: []}");
+        "{addresses: 3, services: 4, backends: 8, ring_slots: 100, pins: 2048}, connections: "
+        "{learning_period: 1s, idle_timeout: 7d}, services: [], pools: []}");
     ASSERT_TRUE(document) << all(document.error());
     EXPECT_EQ(document->desired.instance, "1");
     EXPECT_EQ(document->desired.xdp_mode, model::XdpMode::kGeneric);
@@ -124,7 +126,10 @@ TEST(Config, ReadsEveryOtherValue)
     }
     EXPECT_EQ(
         document->desired.capacity,
-        (model::Capacity{.addresses = 3, .services = 4, .backends = 8, .ring_slots = 100}));
+        (model::Capacity{
+            .addresses = 3, .services = 4, .backends = 8, .ring_slots = 100, .pins = 2048}));
+    EXPECT_EQ(document->desired.connections.learning_period, std::chrono::seconds(1));
+    EXPECT_EQ(document->desired.connections.idle_timeout, std::chrono::days(7));
 }
 
 TEST(Config, KnowsThePlaceOfEachValue)
@@ -184,6 +189,15 @@ TEST(Config, EmitsDisabledBackendsWithAComment)
         std::string::npos)
         << text;
     EXPECT_EQ(parse("emitted.yaml", text)->desired, desired());
+
+    state.pools[0].backends[0].drained = true;
+    EXPECT_NE(emit(state).find("   # disabled and drained by an operator\n"),
+              std::string::npos);
+    state.pools[0].backends[0].enabled = true;
+    state.pools[0].backends[0].drain_deadline = 1767225600;
+    EXPECT_NE(emit(state).find("   # drained by an operator, cut at 2026-01-01T00:00:00Z\n"),
+              std::string::npos)
+        << emit(state);
 }
 
 TEST(Config, ChecksInterfacesAndAddressesOnTheHost)

@@ -256,7 +256,10 @@ TEST(ConfigClashes, CapacitiesOutOfBounds)
                           {"services", "1", "3", "a power of two from 1 to 4096"},
                           {"backends", "8192", "16384", "a power of two from 1 to 8192"},
                           {"backends", "1", "1000", "a power of two from 1 to 8192"},
-                          {"ring_slots", "67108864", "67108865", "from 1 to 67108864"}};
+                          {"ring_slots", "67108864", "67108865", "from 1 to 67108864"},
+                          {"pins", "1024", "512", "a power of two from 1024 to 33554432"},
+                          {"pins", "33554432", "1048577", "a power of two from 1024 to "},
+                          {"pins", "2048", "67108864", "a power of two from 1024 to "}};
     for (const auto &[key, good, bad, rule] : cases) {
         const std::string column = std::to_string(5 + key.size());
         expect(with_capacity(key, good), {});

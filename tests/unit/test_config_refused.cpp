@@ -60,8 +60,10 @@ TEST(ConfigRefused, WhatIsNotYetSupported)
     parts.top += "engine: dpdk\nlimits: []\nannounce: arp\n";
     parts.source = "deny: [10.0.0.0/8]\n";
     parts.services = service(
-        "listen: 'tcp://203.0.113.10:443', forwarding: gue, affinity: flow, on_failure: keep");
-    parts.pools = "pools:\n  - name: gws\n    health: {type: tcp}\n    backends: []\n";
+        "listen: 'tcp://203.0.113.10:443', forwarding: gue, health: {}, on_failure: keep");
+    parts.pools =
+        "pools:\n  - name: gws\n    health: {type: grpc}\n    affinity: flow\n    backends: "
+        "[]\n";
     expect(parts.text(),
            {"3:9: engine: 'dpdk' is not yet supported; expected one of: xdp",
             "4:1: 'limits' is not yet supported; remove it",
@@ -69,8 +71,10 @@ TEST(ConfigRefused, WhatIsNotYetSupported)
             "6:1: 'deny' is not yet supported; remove it",
             "8:74: services[0].forwarding: 'gue' is not yet supported; expected "
             "one of: ipip",
-            "8:79: 'affinity' is not yet supported", "8:95: 'on_failure' is not yet supported",
-            "11:5: 'health' is not yet supported"});
+            "8:79: 'health' is a key of pools; move it to the service's pool",
+            "8:91: 'on_failure' is a key of pools; move it to the service's pool",
+            "11:20: pools[0].health.type: 'grpc' is not yet supported; expected one of: none",
+            "12:5: 'affinity' is a key of services; move it to the services"});
     for (const std::string value : {"l2", "nat"}) {
         parts = {};
         parts.services = service("listen: 'tcp://203.0.113.10:443', forwarding: " + value);
