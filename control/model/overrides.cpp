@@ -27,6 +27,14 @@ std::string text(const BackendId &id)
     return "backend " + quoted(id.name) + " of pool " + quoted(id.pool);
 }
 
+void apply(const BackendOverride &change, Backend &backend)
+{
+    backend.weight = change.weight.value_or(backend.weight);
+    backend.enabled = change.enabled.value_or(backend.enabled);
+    backend.drained = change.drain.has_value();
+    backend.drain_deadline = change.drain ? change.drain->deadline.value_or(0) : 0;
+}
+
 // The backend as the operator sees it now, or an error that says what is not there.
 Result<Backend> current_backend(const Desired &file, const Overrides &overrides,
                                 const BackendId &id)
@@ -45,8 +53,7 @@ Result<Backend> current_backend(const Desired &file, const Overrides &overrides,
     Backend backend = in_file != nullptr
                           ? *in_file
                           : Backend{.name = id.name, .address = *change.added_address};
-    backend.weight = change.weight.value_or(backend.weight);
-    backend.enabled = change.enabled.value_or(backend.enabled);
+    apply(change, backend);
     return backend;
 }
 
@@ -137,8 +144,7 @@ Result<Desired> with_overrides(const Desired &file, const Overrides &overrides)
                 }
             }
             if (backend != pool.backends.end()) {
-                backend->weight = change.weight.value_or(backend->weight);
-                backend->enabled = change.enabled.value_or(backend->enabled);
+                apply(change, *backend);
             }
         }
     }
@@ -169,6 +175,10 @@ std::vector<OverrideDescription> describe(const Desired &file, const Overrides &
         }
         if (change.enabled) {
             add(*change.enabled ? "enabled" : "disabled");
+        }
+        if (change.drain) {
+            add(change.drain->deadline ? "drained, cut at " + utc_text(*change.drain->deadline)
+                                       : "drained");
         }
         if (change.weight) {
             add("weight " + std::to_string(*change.weight) +
@@ -230,8 +240,28 @@ Result<Overrides> set_enabled(const Desired &file, Overrides overrides, const Ba
     if (auto existing = current_backend(file, overrides, id); !existing) {
         return std::unexpected(std::move(existing.error()).within(attempted));
     }
-    overrides[{id.pool, id.name}].enabled = enabled;
+    BackendOverride &change = overrides[{id.pool, id.name}];
+    change.enabled = enabled;
+    if (enabled) {
+        change.drain.reset();
+    }
     normalise(file, overrides, id);
+    return overrides;
+}
+
+Result<Overrides> set_drained(const Desired &file, Overrides overrides, const BackendId &id,
+                              std::optional<int64_t> deadline)
+{
+    const std::string attempted = "cannot drain " + text(id);
+    if (auto existing = current_backend(file, overrides, id); !existing) {
+        return std::unexpected(std::move(existing.error()).within(attempted));
+    }
+    if (deadline && (*deadline <= 0 || *deadline > kUnixTimeMax)) {
+        return fail(attempted + ": the deadline " + std::to_string(*deadline) +
+                    " is not a time; seconds since 1970, at most " +
+                    std::to_string(kUnixTimeMax));
+    }
+    overrides[{id.pool, id.name}].drain = Drain{deadline};
     return overrides;
 }
 

@@ -1,6 +1,8 @@
 // The operator's overrides applied to the last applied file.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,8 +36,13 @@ struct BackendId {
                                             uint32_t weight);
 [[nodiscard]] Result<Overrides> remove_backend(const Desired &file, Overrides overrides,
                                                const BackendId &id);
+// Enabling ends a drain, too.
 [[nodiscard]] Result<Overrides> set_enabled(const Desired &file, Overrides overrides,
                                             const BackendId &id, bool enabled);
+// Drains, or changes the deadline (Unix time in seconds) of a backend that is drained.
+[[nodiscard]] Result<Overrides> set_drained(const Desired &file, Overrides overrides,
+                                            const BackendId &id,
+                                            std::optional<int64_t> deadline);
 [[nodiscard]] Result<Overrides> set_weight(const Desired &file, Overrides overrides,
                                            const BackendId &id, uint32_t weight);
 

@@ -24,7 +24,32 @@ json to_json(const std::pair<std::string, std::string> &key,
     if (override.weight) {
         entry["weight"] = *override.weight;
     }
+    if (override.drain) {
+        entry["drained"] = json::object();
+        if (override.drain->deadline) {
+            entry["drained"]["deadline"] = *override.drain->deadline;
+        }
+    }
     return entry;
+}
+
+// {} or {"deadline": SECONDS}; false when it is anything else.
+bool read_drain(const json &value, std::optional<model::Drain> &drain)
+{
+    if (!value.is_object() || value.size() > 1) {
+        return false;
+    }
+    drain.emplace();
+    if (value.empty()) {
+        return true;
+    }
+    const auto deadline = value.find("deadline");
+    if (deadline == value.end() || !deadline->is_number_unsigned() ||
+        deadline->get<uint64_t>() == 0 || deadline->get<uint64_t>() > model::kUnixTimeMax) {
+        return false;
+    }
+    drain->deadline = deadline->get<int64_t>();
+    return true;
 }
 
 // One member of an entry into `override`; false when it is unknown or of another type.
@@ -46,6 +71,9 @@ bool read_member(const std::string &key, const json &value, model::BackendOverri
         value.get<uint64_t>() <= model::kWeightMax) {
         override.weight = value.get<uint32_t>();
         return true;
+    }
+    if (key == "drained") {
+        return read_drain(value, override.drain);
     }
     return (key == "pool" || key == "backend") && value.is_string();
 }

@@ -2,7 +2,8 @@
 //
 //     [{"pool": "gateways", "backend": "gw-a", "weight": 50},
 //      {"pool": "gateways", "backend": "gw-d", "added": "10.2.0.5", "enabled": false},
-//      {"pool": "gateways", "backend": "gw-b", "removed": true}]
+//      {"pool": "gateways", "backend": "gw-b", "removed": true},
+//      {"pool": "gateways", "backend": "gw-c", "drained": {"deadline": 1767225600}}]
 #pragma once
 
 #include <string>

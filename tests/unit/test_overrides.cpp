@@ -78,6 +78,12 @@ auto enabled(BackendId id, bool value)
         return set_enabled(file(), std::move(overrides), id, value);
     };
 }
+auto drained(BackendId id, std::optional<int64_t> deadline = std::nullopt)
+{
+    return [=](Overrides overrides) {
+        return set_drained(file(), std::move(overrides), id, deadline);
+    };
+}
 auto weighted(BackendId id, uint32_t weight)
 {
     return [=](Overrides overrides) {
@@ -149,11 +155,37 @@ TEST(Overrides, OfAnAddedBackendCanChange)
     EXPECT_FALSE(find(*effective, "gws", "gw-c")->enabled);
 }
 
+TEST(Overrides, DrainUntilTheBackendIsEnabled)
+{
+    const auto overrides =
+        changed(drained(kA), drained(kB, 1767225600), added(kNew, "10.2.0.4"), drained(kNew));
+    const auto effective = with_overrides(file(), overrides);
+    ASSERT_TRUE(effective);
+    EXPECT_TRUE(find(*effective, "gws", "gw-a")->drained);
+    EXPECT_EQ(find(*effective, "gws", "gw-a")->drain_deadline, 0);
+    EXPECT_TRUE(find(*effective, "gws", "gw-a")->enabled);
+    EXPECT_TRUE(find(*effective, "gws", "gw-b")->drained);
+    EXPECT_EQ(find(*effective, "gws", "gw-b")->drain_deadline, 1767225600);
+    EXPECT_TRUE(find(*effective, "gws", "gw-c")->drained);
+
+    EXPECT_EQ(changed(drained(kA), drained(kA, 5)), changed(drained(kA, 5)));
+    EXPECT_EQ(changed(drained(kA, 5), drained(kA)), changed(drained(kA)));
+    EXPECT_TRUE(changed(drained(kA, 5), enabled(kA, true)).empty());
+    EXPECT_TRUE(changed(drained(kA), enabled(kA, false), enabled(kA, true)).empty());
+    EXPECT_EQ(changed(drained(kA), enabled(kA, false)),
+              changed(enabled(kA, false), drained(kA)));
+    EXPECT_NE(changed(drained(kA), enabled(kA, false)), changed(enabled(kA, false)));
+    EXPECT_EQ(changed(drained(kA), weighted(kA, 7), enabled(kA, true)),
+              changed(weighted(kA, 7)));
+}
+
 TEST(Overrides, RefuseWhatIsNotThereOrIsThereAlready)
 {
     expect_refused(weighted({"gws", "gw-x"}, 1)({}), "no backend 'gw-x' in pool 'gws'");
     expect_refused(weighted({"nope", "gw-a"}, 1)({}), "no pool 'nope'");
     expect_refused(enabled({"gws", "gw-x"}, false)({}), "no backend 'gw-x' in pool 'gws'");
+    expect_refused(drained({"gws", "gw-x"})({}), "cannot drain backend 'gw-x' of pool 'gws'");
+    expect_refused(drained(kA)(changed(removed(kA))), "no backend 'gw-a' in pool 'gws'");
     expect_refused(removed({"gws", "gw-x"})({}), "no backend 'gw-x' in pool 'gws'");
     expect_refused(removed(kA)(changed(removed(kA))), "no backend 'gw-a' in pool 'gws'");
     expect_refused(weighted(kA, 1)(changed(removed(kA))), "no backend 'gw-a' in pool 'gws'");
@@ -168,6 +200,9 @@ TEST(Overrides, RefuseWhatIsNotThereOrIsThereAlready)
 TEST(Overrides, RefuseWhatAFileWouldBeRefusedFor)
 {
     expect_refused(weighted(kA, 10001)({}), "10001 is too large; from 0 to 10000");
+    expect_refused(drained(kA, 0)({}), "the deadline 0 is not a time");
+    expect_refused(drained(kA, -5)({}), "the deadline -5 is not a time");
+    expect_refused(drained(kA, kUnixTimeMax + 1)({}), "is not a time; seconds since 1970");
     expect_refused(added({"gws", "a b"}, "10.2.0.9")({}), "a name is up to 63");
     expect_refused(added({"gws", "x\ny"}, "10.2.0.9")({}), "'x\\x0ay'");
     expect_refused(added(kNew, "10.2.0.9", 10001)({}), "weight 10001 is too large");
@@ -216,19 +251,22 @@ TEST(Overrides, ThatClashWithTheFileAreRefused)
 
 TEST(Overrides, AreDescribedInAnOperatorsWords)
 {
-    Overrides overrides = changed(weighted(kA, 30), enabled(kA, false), removed(kB),
-                                  added(kNew, "10.2.0.4", 200));
+    Overrides overrides =
+        changed(weighted(kA, 30), enabled(kA, false), drained(kA), removed(kB),
+                added(kNew, "10.2.0.4", 200), drained(kNew, 1769860801));
     overrides[{"gone", "x"}] = {.weight = 5};
     overrides[{"gws", "gone"}] = {.enabled = true};
     std::vector<std::string> lines;
     for (const OverrideDescription &line : describe(file(), overrides)) {
         lines.push_back(line.pool + "/" + line.backend + ": " + line.what);
     }
-    EXPECT_EQ(lines, (std::vector<std::string>{
-                         "gone/x: weight 5, no effect: the file has no such pool",
-                         "gws/gone: enabled, no effect: the file has no such backend",
-                         "gws/gw-a: disabled, weight 30 (file: 100)", "gws/gw-b: removed",
-                         "gws/gw-c: added as 10.2.0.4, weight 200"}));
+    EXPECT_EQ(lines,
+              (std::vector<std::string>{
+                  "gone/x: weight 5, no effect: the file has no such pool",
+                  "gws/gone: enabled, no effect: the file has no such backend",
+                  "gws/gw-a: disabled, drained, weight 30 (file: 100)", "gws/gw-b: removed",
+                  "gws/gw-c: added as 10.2.0.4, drained, cut at 2026-01-31T12:00:01Z, "
+                  "weight 200"}));
 }
 
 }  // namespace

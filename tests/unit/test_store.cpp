@@ -335,15 +335,31 @@ TEST(OverridesAsJson, SurviveTheRoundTrip)
     overrides[{"p", "a"}] = {.removed = true};
     overrides[{"p", "b"}] = {
         .added_address = model::IpAddress::parse("2001:db8::1"), .enabled = false, .weight = 0};
+    overrides[{"p", "c"}] = {.drain = model::Drain{}};
+    overrides[{"p", "d"}] = {.drain = model::Drain{model::kUnixTimeMax}};
     overrides[{"q \"/\xc3\xa9", "a"}] = {.enabled = true, .weight = model::kWeightMax};
     EXPECT_EQ(overrides_from_json(overrides_to_json(overrides)).value(), overrides);
     EXPECT_EQ(overrides_from_json(overrides_to_json({})).value(), model::Overrides{});
+}
+
+TEST(OverridesAsJson, OfVersionsThatKnewNoDrainAreRead)
+{
+    const auto read =
+        overrides_from_json(R"([{"pool":"p","backend":"a","enabled":false,"weight":5}])");
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->at({"p", "a"}), (model::BackendOverride{.enabled = false, .weight = 5}));
 }
 
 TEST(OverridesAsJson, RefusesWhatItDoesNotKnow)
 {
     for (const char *text :
          {"", "{}", "[1]", R"([{"pool":"p"}])", R"([{"pool":"p","backend":"a","drain":true}])",
+          R"([{"pool":"p","backend":"a","drained":true}])",
+          R"([{"pool":"p","backend":"a","drained":{"until":1}}])",
+          R"([{"pool":"p","backend":"a","drained":{"deadline":0}}])",
+          R"([{"pool":"p","backend":"a","drained":{"deadline":-1}}])",
+          R"([{"pool":"p","backend":"a","drained":{"deadline":253402300800}}])",
+          R"([{"pool":"p","backend":"a","drained":{"deadline":1,"x":1}}])",
           R"([{"pool":"p","backend":"a","weight":-1}])",
           R"([{"pool":"p","backend":"a","weight":10001}])",
           R"([{"pool":"p","backend":"a","weight":1.5}])",
