@@ -239,7 +239,7 @@ void Instance::put_in_force(Candidate candidate, const store::Revision &revision
     overrides_ = std::move(candidate.overrides);
     effective_ = std::move(candidate.effective);
     revision_ = number;
-    watch_next_hops(effective_);
+    set_connection_times(effective_.connections);
     spdlog::info("revision {} is in force ({}): {}", revision_, revision.cause,
                  revision.summary);
 }

@@ -20,6 +20,15 @@ constexpr auto kTrustAdopted = std::chrono::seconds(3);
 constexpr auto kSupervision = std::chrono::seconds(2);
 constexpr auto kAttachAgain = std::chrono::seconds(10);
 
+// A sweep over pins takes kSweepSteps of these.
+constexpr auto kSweepStep = std::chrono::milliseconds(100);
+constexpr size_t kSweepSteps = 8;
+
+// How long an ended connection's pin stays (its last packets may be repeated), and one whose
+// handshake did not end, where its place is needed.
+constexpr auto kClosing = std::chrono::minutes(2);
+constexpr auto kHandshake = std::chrono::seconds(3);
+
 constexpr const char *kDetach = "detach";  // a revision's cause
 
 gw_hash_key to_table_key(const model::HashKey &key)
@@ -36,8 +45,20 @@ gw_capacity to_table_capacity(const model::Capacity &capacity)
             .services_max = capacity.services,
             .backends_max = capacity.backends,
             .ring_slots_max = capacity.ring_slots,
-            .cpus_max = xdp::possible_cpus(),
+            .cpus_max = xdp::possible_cpus() + 1,  // the last is the control plane's
             .pins_max = capacity.pins};
+}
+
+uint32_t to_pin_ticks(model::Milliseconds time)
+{
+    const auto nanoseconds = std::chrono::nanoseconds(time).count();
+    // Rounded up, and one more: a pin may have been refreshed at the end of a tick.
+    return static_cast<uint32_t>(nanoseconds >> GW_PIN_TICK_SHIFT) + 2;
+}
+
+plane::SelectionTiming timing_of(const model::Connections &connections)
+{
+    return {.learning = connections.learning_period};
 }
 
 }  // namespace
@@ -46,6 +67,7 @@ Instance::Instance(boost::asio::io_context &loop, Options options, store::Store 
     : options_(std::move(options)),
       store_(std::move(store)),
       trust_timer_(loop),
+      sweep_timer_(loop),
       supervision_timer_(loop)
 {
 }
@@ -128,7 +150,16 @@ Result<void> Instance::open_tables(const model::Desired &effective)
         return std::unexpected(std::move(opened.error()));
     }
     fast_path_ = std::make_unique<xdp::FastPath>(std::move(*opened));
-    plane_ = std::make_unique<plane::Plane>(fast_path_->tables(), xdp::quiesce);
+    auto clock = xdp::PinClock::open(fast_path_->tables().header().tick_ns);
+    if (!clock) {
+        fast_path_.reset();
+        return std::unexpected(std::move(clock.error()));
+    }
+    pin_clock_ = std::make_unique<xdp::PinClock>(std::move(*clock));
+    plane_ = std::make_unique<plane::Plane>(fast_path_->tables(), xdp::quiesce,
+                                            timing_of(effective.connections), moment());
+    set_connection_times(effective.connections);
+    sweep();
     trust_adopted_ = fast_path_->adopted();
     if (trust_adopted_) {
         trust_timer_.expires_after(kTrustAdopted);
@@ -147,16 +178,22 @@ void Instance::fill_tables(const model::Desired &effective)
 {
     watch_next_hops(effective);
     auto applied = plane_->apply(
-        effective, [this](const auto &address) { return resolver_->lookup(address); },
-        trust_adopted_);
+        effective,
+        {.next_hop = [this](const auto &address) { return resolver_->lookup(address); },
+         .condition = [this](const auto &pool,
+                             const auto &backend) { return condition(pool, backend); },
+         .trust_adopted = trust_adopted_},
+        moment());
     if (!applied) {
         spdlog::error("the tables stay as they were: {}", applied.error().message);
     }
+    watch_next_hops(effective);
 }
 
 void Instance::end_serving()
 {
     trust_timer_.cancel();
+    sweep_timer_.cancel();
     supervision_timer_.cancel();
     const bool was_there_before = fast_path_->adopted();
     if (!was_there_before) {
@@ -165,6 +202,7 @@ void Instance::end_serving()
         }
     }
     plane_.reset();
+    pin_clock_.reset();
     fast_path_.reset();
     resolver_->watch({});
 }
@@ -232,6 +270,52 @@ void Instance::supervise()
     });
 }
 
+plane::Moment Instance::moment() const
+{
+    const auto time = std::chrono::duration_cast<plane::Milliseconds>(
+        std::chrono::steady_clock::now().time_since_epoch());
+    const auto ticks = pin_clock_->now();
+    if (!ticks) {
+        // Pins then look as if just seen, and stay.
+        spdlog::error("{}", ticks.error().message);
+    }
+    return {time, ticks.value_or(0)};
+}
+
+// What becomes of a backend, apart from what is desired.
+model::Condition Instance::condition(const std::string &pool, const std::string &backend) const
+{
+    (void)pool;
+    (void)backend;
+    return {};
+}
+
+void Instance::set_connection_times(const model::Connections &connections)
+{
+    const model::Milliseconds idle = connections.idle_timeout;
+    fast_path_->tables().header().pin_times = {
+        .idle_ticks = to_pin_ticks(idle),
+        .closing_ticks = to_pin_ticks(std::min<model::Milliseconds>(idle, kClosing)),
+        .handshake_ticks = to_pin_ticks(std::min<model::Milliseconds>(idle, kHandshake))};
+    plane_->set_timing(timing_of(connections));
+}
+
+// Goes over the pins again and again, in steps that keep the loop responsive.
+void Instance::sweep()
+{
+    sweep_timer_.expires_after(kSweepStep);
+    sweep_timer_.async_wait([this](const boost::system::error_code &error) {
+        if (error || !serving()) {
+            return;
+        }
+        const size_t step = fast_path_->tables().pin_buckets().size() / kSweepSteps + 1;
+        if (plane_->has_sweeping_to_do() && plane_->sweep(step, moment())) {
+            reconcile();
+        }
+        sweep();
+    });
+}
+
 std::filesystem::path Instance::pin_directory() const
 {
     return options_.bpf_directory / options_.name;
@@ -244,6 +328,9 @@ void Instance::watch_next_hops(const model::Desired &desired)
         for (const auto &backend : pool.backends) {
             addresses.insert(backend.address);
         }
+    }
+    for (const auto &view : plane_->backends()) {
+        addresses.insert(view.backend.address);  // also of those that are leaving
     }
     resolver_->watch(addresses);
 }
@@ -263,6 +350,9 @@ void Instance::note_states()
     std::map<std::pair<std::string, std::string>, Noted> noted;
     for (const auto &view : plane_->backends()) {
         const std::pair key{view.pool, view.backend.name};
+        if (noted.contains(key)) {
+            continue;  // of a former address, and leaving
+        }
         const auto before = noted_.find(key);
         if (before != noted_.end() && before->second.state == view.state) {
             noted.insert(*before);
@@ -316,7 +406,8 @@ std::vector<std::string> Instance::problems() const
         }
     }
     for (const auto &service : plane_->services()) {
-        if (std::ranges::all_of(service.slots, [](const auto &s) { return s.second == 0; })) {
+        if (std::ranges::all_of(service.backends,
+                                [](const auto &backend) { return backend.slots == 0; })) {
             problems.push_back("service " + service.service.name +
                                " has no backend that can be used; its packets are dropped");
         }
@@ -339,9 +430,11 @@ Result<std::vector<std::string>> Instance::detach()
     }
     spdlog::info("the fast path is detached; services are not forwarded any more");
     trust_timer_.cancel();
+    sweep_timer_.cancel();
     supervision_timer_.cancel();
     attach_problem_.clear();
     plane_.reset();
+    pin_clock_.reset();
     fast_path_.reset();
     resolver_->watch({});
     auto number = store_.append({.created_at = "",

@@ -18,6 +18,7 @@
 #include "control/plane/plane.hpp"
 #include "control/store/store.hpp"
 #include "dataplane/error.hpp"
+#include "xdp/clock.hpp"
 #include "xdp/fast_path.hpp"
 
 namespace guideway::daemon {
@@ -116,11 +117,17 @@ class Instance {
     void watch_next_hops(const model::Desired &desired);
     void reconcile();
     void note_states();
+    [[nodiscard]] plane::Moment moment() const;
+    [[nodiscard]] model::Condition condition(const std::string &pool,
+                                             const std::string &backend) const;
+    void set_connection_times(const model::Connections &connections);
+    void sweep();
 
     Options options_;
     store::Store store_;
     std::unique_ptr<neighbour::Resolver> resolver_;
     boost::asio::steady_timer trust_timer_;
+    boost::asio::steady_timer sweep_timer_;
     boost::asio::steady_timer supervision_timer_;
 
     int64_t revision_ = 0;
@@ -129,8 +136,9 @@ class Instance {
     model::Overrides overrides_;
     model::Desired effective_;
 
-    // Both, or neither.
+    // All, or none.
     std::unique_ptr<xdp::FastPath> fast_path_;
+    std::unique_ptr<xdp::PinClock> pin_clock_;
     std::unique_ptr<plane::Plane> plane_;
     bool trust_adopted_ = false;
     std::string attach_problem_;  // why the program is not where it should be; empty: it is

@@ -79,15 +79,18 @@ json render_service(const plane::ServiceView &view, const CounterTotals &totals)
 {
     uint32_t all = 0;
     uint32_t forwarding = 0;
-    for (const auto &[name, slots] : view.slots) {
-        all += slots;
-        forwarding += slots > 0 ? 1 : 0;
+    for (const auto &backend : view.backends) {
+        all += backend.slots;
+        forwarding += backend.slots > 0 ? 1 : 0;
     }
     json backends = json::array();
-    for (const auto &[name, slots] : view.slots) {
-        backends.push_back({{"name", name},
-                            {"slots", slots},
-                            {"share", all == 0 ? 0.0 : static_cast<double>(slots) / all}});
+    for (const auto &backend : view.backends) {
+        backends.push_back(
+            {{"pool", backend.pool},
+             {"name", backend.name},
+             {"slots", backend.slots},
+             {"share", all == 0 ? 0.0 : static_cast<double>(backend.slots) / all},
+             {"pins", backend.pins.pins}});
     }
     const auto traffic = traffic_of(totals.services, view.index);
     return {{"name", view.service.name},
@@ -99,6 +102,11 @@ json render_service(const plane::ServiceView &view, const CounterTotals &totals)
             {"packets", traffic.packets},
             {"bytes", traffic.bytes},
             {"backends_forwarding", forwarding},
+            {"slots",
+             {{"stable", view.slots.stable},
+              {"moving", view.slots.moving},
+              {"pinned", view.slots.pinned},
+              {"every_flow", view.slots.every_flow}}},
             {"backends", std::move(backends)}};
 }
 
@@ -203,20 +211,23 @@ json render_status(const Instance &instance, std::chrono::steady_clock::time_poi
                    {"interfaces", json::array()},
                    {"tables", nullptr},
                    {"services", 0},
-                   {"backends", {{"total", 0}, {"forwarding", 0}}},
+                   {"backends", {{"total", 0}, {"forwarding", 0}, {"leaving", 0}}},
                    {"overrides", json::array()},
                    {"packets", nullptr},
                    {"problems", instance.problems()}};
     if (instance.serving()) {
         const auto &backends = instance.plane().backends();
-        const auto forwarding = std::ranges::count_if(backends, [](const auto &view) {
-            return view.state == plane::BackendState::kForwarding;
-        });
+        const auto forwarding = std::ranges::count(backends, plane::BackendState::kForwarding,
+                                                   &plane::BackendView::state);
+        const auto leaving = std::ranges::count(backends, plane::BackendState::kLeaving,
+                                                &plane::BackendView::state);
         status["generation"] = instance.fast_path().generation();
         status["interfaces"] = render_interfaces(instance.fast_path());
         status["tables"] = render_tables(instance);
         status["services"] = instance.plane().services().size();
-        status["backends"] = {{"total", backends.size()}, {"forwarding", forwarding}};
+        status["backends"] = {{"total", std::ssize(backends) - leaving},
+                              {"forwarding", forwarding},
+                              {"leaving", leaving}};
         status["overrides"] = render_overrides(instance);
         status["packets"] = render_packets(instance.fast_path().tables().counters());
     }

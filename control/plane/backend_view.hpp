@@ -10,7 +10,16 @@
 
 namespace guideway::plane {
 
-enum class BackendState : uint8_t { kForwarding, kUnresolved, kDisabled, kWeightless, kUnused };
+enum class BackendState : uint8_t {
+    kForwarding,
+    kUnresolved,
+    kDisabled,
+    kDraining,   // gets no new flows, keeps those it has: drained, or of weight 0
+    kFailed,     // its health checks say so
+    kReturning,  // about to forward again, once no pin of its former connections is left
+    kLeaving,    // not desired any more; draining until nothing names it
+    kUnused,
+};
 
 // As the API and the log call it; docs/api.md says what each means.
 [[nodiscard]] constexpr const char *name_of(BackendState state)
@@ -22,8 +31,14 @@ enum class BackendState : uint8_t { kForwarding, kUnresolved, kDisabled, kWeight
             return "unresolved";
         case BackendState::kDisabled:
             return "disabled";
-        case BackendState::kWeightless:
-            return "weightless";
+        case BackendState::kDraining:
+            return "draining";
+        case BackendState::kFailed:
+            return "failed";
+        case BackendState::kReturning:
+            return "returning";
+        case BackendState::kLeaving:
+            return "leaving";
         case BackendState::kUnused:
             return "unused";
     }
@@ -31,12 +46,13 @@ enum class BackendState : uint8_t { kForwarding, kUnresolved, kDisabled, kWeight
 }
 
 struct BackendView {
-    std::string pool;
+    std::string pool;  // empty: of a leaving backend that an earlier daemon knew
     model::Backend backend;
     BackendState state = BackendState::kUnused;
     std::string reason;  // why unresolved
     std::optional<model::NextHop> next_hop;
     std::optional<uint32_t> index;  // in the tables; none while no service uses the pool
+    uint32_t ring_weight = 0;       // while it starts slowly, less than the backend's
 };
 
 }  // namespace guideway::plane

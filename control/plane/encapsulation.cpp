@@ -1,6 +1,7 @@
 #include "control/plane/encapsulation.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "dataplane/core/wire.h"
@@ -95,6 +96,31 @@ PrebuiltEncapsulation prebuild_ipip(const model::IpAddress &backend,
     built.encapsulation.inner_bytes_max = static_cast<uint16_t>(
         mtu_bytes - std::min<uint32_t>(mtu_bytes, built.encapsulation.l3_bytes));
     return built;
+}
+
+std::optional<TunnelEnds> tunnel_ends(const gw_backend &record)
+{
+    const unsigned copy = (record.state & GW_BACKEND_COPY) != 0 ? 1 : 0;
+    const auto &encapsulation = record.encapsulation[copy];
+    const uint8_t *header = record.outer[copy] + GW_OUTER_L3_OFFSET;
+    TunnelEnds ends;
+    if (encapsulation.l3_bytes == GW_IPV4_BYTES) {
+        gw_ipv4 ip{};
+        std::memcpy(&ip, header, sizeof(ip));
+        std::memcpy(ends.source.address.bytes.data(), &ip.source, 4);
+        std::memcpy(ends.backend.bytes.data(), &ip.destination, 4);
+        ends.source.length_bits = 32 - std::popcount(encapsulation.entropy_mask);
+    } else if (encapsulation.l3_bytes == GW_IPV6_BYTES) {
+        gw_ipv6 ip{};
+        std::memcpy(&ip, header, sizeof(ip));
+        ends.source.address.family = ends.backend.family = model::Family::kIpv6;
+        std::memcpy(ends.source.address.bytes.data(), ip.source, 16);
+        std::memcpy(ends.backend.bytes.data(), ip.destination, 16);
+        ends.source.length_bits = 128;
+    } else {
+        return std::nullopt;
+    }
+    return ends;
 }
 
 }  // namespace guideway::plane

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "control/model/address.hpp"
 #include "control/model/next_hop.hpp"
@@ -23,5 +24,13 @@ struct PrebuiltEncapsulation {
 [[nodiscard]] PrebuiltEncapsulation prebuild_ipip(const model::IpAddress &backend,
                                                   const model::Prefix &source,
                                                   const model::NextHop &next_hop);
+
+// Where the headers that a record holds lead, as prebuild_ipip() was told; none when it
+// holds none.
+struct TunnelEnds {
+    model::IpAddress backend;
+    model::Prefix source;
+};
+[[nodiscard]] std::optional<TunnelEnds> tunnel_ends(const gw_backend &record);
 
 }  // namespace guideway::plane

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <set>
-#include <string_view>
 
 #include "control/plane/directory.hpp"
 #include "control/plane/encapsulation.hpp"
@@ -12,320 +10,142 @@
 namespace guideway::plane {
 namespace {
 
-// FNV-1a, 64 bits: names an object in the tables for the next daemon that adopts them.
-class Identity {
-  public:
-    Identity &add(std::string_view text)
-    {
-        for (char c : text) {
-            add_byte(static_cast<uint8_t>(c));
-        }
-        add_byte(0);
-        return *this;
-    }
-    [[nodiscard]] uint64_t value() const { return hash_ == 0 ? 1 : hash_; }
-
-  private:
-    void add_byte(uint8_t byte) { hash_ = (hash_ ^ byte) * 0x100000001b3ULL; }
-    uint64_t hash_ = 0xcbf29ce484222325ULL;
-};
-
-uint64_t service_identity(const model::Service &service)
+gw_affinity to_table_affinity(model::Affinity affinity)
 {
-    return Identity()
-        .add("service")
-        .add(std::to_string(static_cast<int>(service.protocol)))
-        .add(service.address.to_string())
-        .add(std::to_string(service.port))
-        .value();
+    switch (affinity) {
+        case model::Affinity::kConnection:
+            return GW_AFFINITY_CONNECTION;
+        case model::Affinity::kFlow:
+            return GW_AFFINITY_FLOW;
+        case model::Affinity::kNone:
+            break;
+    }
+    return GW_AFFINITY_RING;
 }
 
-const model::Prefix &source_for(const model::Desired &desired, const model::Backend &backend)
+uint32_t ring_weight(uint32_t weight, const model::Condition &condition)
 {
-    static const model::Prefix none{};
-    const auto &source =
-        backend.address.is_ipv6() ? desired.tunnel_source_ipv6 : desired.tunnel_source_ipv4;
-    return source ? *source : none;
+    return std::max<uint32_t>(
+        1, static_cast<uint32_t>(uint64_t{weight} * condition.share_percent / 100));
 }
-
-uint64_t backend_identity(const model::Desired &desired, const std::string &pool,
-                          const model::Backend &backend)
-{
-    return Identity()
-        .add("backend")
-        .add(pool)
-        .add(backend.name)
-        .add(backend.address.to_string())
-        .add("ipip")
-        .add(source_for(desired, backend).to_string())
-        .value();
-}
-
-std::set<std::string> pools_in_use(const model::Desired &desired)
-{
-    std::set<std::string> pools;
-    for (const auto &service : desired.services) {
-        pools.insert(service.pool);
-    }
-    return pools;
-}
-
-template <typename Record>
-std::map<uint64_t, uint32_t> indices_by_identity(std::span<Record> records)
-{
-    std::map<uint64_t, uint32_t> indices;
-    for (uint32_t i = 0; i < records.size(); i++) {
-        if (records[i].identity != 0) {
-            indices.emplace(records[i].identity, i);
-        }
-    }
-    return indices;
-}
-
-// Gives out the free indices of a table in order.
-template <typename Record>
-class FreeIndices {
-  public:
-    FreeIndices(std::span<Record> records, const std::vector<uint32_t> &retired)
-        : records_(records), retired_(retired.begin(), retired.end())
-    {
-    }
-    std::optional<uint32_t> next()
-    {
-        while (at_ < records_.size()) {
-            const uint32_t index = at_++;
-            if (records_[index].identity == 0 || retired_.contains(index)) {
-                return index;
-            }
-        }
-        return std::nullopt;
-    }
-
-  private:
-    std::span<Record> records_;
-    std::set<uint32_t> retired_;
-    uint32_t at_ = 0;
-};
 
 }  // namespace
 
-// Where everything that is desired has, or will have, its place.
-struct Plane::Placement {
-    std::vector<uint32_t> services;  // in the order of desired.services
-    std::vector<RingSpace> rings;    // likewise
-    std::map<BackendKey, uint32_t> backends;
-    DirectoryImage directory;
-};
-
-Plane::Plane(Tables &tables, std::function<void()> quiesce)
-    : tables_(tables), quiesce_(std::move(quiesce))
+Plane::Plane(Tables &tables, std::function<void()> quiesce, SelectionTiming timing, Moment now)
+    : tables_(tables), quiesce_(std::move(quiesce)), selection_(tables, timing, now)
 {
-    retire_unreferenced();
+    retire_unnamed_services(now);
 }
 
 // What an earlier daemon had given up, or had begun to write when it was killed: services
-// that the directory does not name, and backends that no ring of the others names.
-void Plane::retire_unreferenced()
+// that the directory does not name.
+void Plane::retire_unnamed_services(Moment now)
 {
-    std::set<uint32_t> named;
     for (const auto &bucket : tables_.port_buckets(tables_.header().active_directory)) {
         for (const uint64_t way : bucket.way) {
             const auto address_index = static_cast<uint32_t>(way >> 40) & 0xffff;
             const bool is_unmatched = (way & ~0xffffULL) == gw_port_key(address_index, 0, 0);
             if (way != 0 && !is_unmatched) {
-                named.insert(static_cast<uint32_t>(way & 0xffff));
+                services_in_force_.insert(static_cast<uint32_t>(way & 0xffff));
             }
         }
     }
-    std::set<uint32_t> owners;
-    const auto services = tables_.services();
-    for (uint32_t i = 0; i < services.size(); i++) {
-        if (services[i].identity == 0) {
-            continue;
-        }
-        if (!named.contains(i)) {
-            retired_services_.push_back(i);
-            continue;
-        }
-        for (gw_slot slot :
-             tables_.ring_slots().subspan(services[i].ring_offset, services[i].ring_size)) {
-            owners.insert(gw_slot_owner(slot));
+    for (uint32_t i = 0; i < tables_.services().size(); i++) {
+        if (tables_.services()[i].identity != 0 && !services_in_force_.contains(i)) {
+            selection_.remove_service(i, now);
         }
     }
-    for (uint32_t i = 0; i < tables_.backends().size(); i++) {
-        if (tables_.backends()[i].identity != 0 && !owners.contains(i)) {
-            retired_backends_.push_back(i);
-        }
-    }
-}
-
-Result<Plane::Placement> Plane::place(const model::Desired &desired) const
-{
-    Placement placement;
-    const auto services = tables_.services();
-    auto known_services = indices_by_identity(services);
-    for (uint32_t index : retired_services_) {
-        known_services.erase(services[index].identity);
-    }
-    FreeIndices free_services(services, retired_services_);
-
-    std::map<uint32_t, uint32_t> taken;  // ring space: offset to size
-    for (const auto &[identity, index] : known_services) {
-        taken.emplace(services[index].ring_offset, services[index].ring_size);
-    }
-    const auto ring_space = [&](uint32_t size) -> std::optional<RingSpace> {
-        uint32_t offset = 0;
-        for (const auto &[taken_offset, taken_size] : taken) {
-            if (taken_offset - offset >= size) {
-                break;
-            }
-            offset = taken_offset + taken_size;
-        }
-        if (tables_.capacity().ring_slots_max - offset < size) {
-            return std::nullopt;
-        }
-        taken.emplace(offset, size);
-        return RingSpace{offset, size};
-    };
-
-    for (const auto &service : desired.services) {
-        if (auto known = known_services.find(service_identity(service));
-            known != known_services.end()) {
-            const auto &record = services[known->second];
-            if (record.ring_size != service.ring_size) {
-                return fail("service '" + service.name + "' has a ring of " +
-                            std::to_string(record.ring_size) +
-                            " slots, fixed when it was made; " +
-                            "changing it would move nearly every flow. Remove the service " +
-                            "and add it again to change its ring_size");
-            }
-            placement.services.push_back(known->second);
-            placement.rings.push_back({record.ring_offset, record.ring_size});
-            continue;
-        }
-        const auto index = free_services.next();
-        if (!index) {
-            return fail("no free place for service '" + service.name +
-                        "': capacity.services is " + std::to_string(services.size()) +
-                        ", and services that are being replaced count too; remove some first");
-        }
-        const auto space = ring_space(service.ring_size);
-        if (!space) {
-            return fail("no room for the ring of service '" + service.name + "' (" +
-                        std::to_string(service.ring_size) + " slots): capacity.ring_slots is " +
-                        std::to_string(tables_.capacity().ring_slots_max) +
-                        ", and services that are being replaced count too");
-        }
-        placement.services.push_back(*index);
-        placement.rings.push_back(*space);
-    }
-
-    const auto backends = tables_.backends();
-    auto known_backends = indices_by_identity(backends);
-    for (uint32_t index : retired_backends_) {
-        known_backends.erase(backends[index].identity);
-    }
-    FreeIndices free_backends(backends, retired_backends_);
-    const auto used = pools_in_use(desired);
-    for (const auto &pool : desired.pools) {
-        if (!used.contains(pool.name)) {
-            continue;
-        }
-        for (const auto &backend : pool.backends) {
-            const auto known =
-                known_backends.find(backend_identity(desired, pool.name, backend));
-            auto index = known != known_backends.end() ? std::optional(known->second)
-                                                       : free_backends.next();
-            if (!index) {
-                return fail(
-                    "no free place for backend '" + pool.name + "/" + backend.name +
-                    "': capacity.backends is " + std::to_string(backends.size()) +
-                    ", and backends that are being replaced count too; remove some first");
-            }
-            placement.backends.emplace(BackendKey{pool.name, backend.name}, *index);
-        }
-    }
-
-    std::vector<DirectoryEntry> entries;
-    for (size_t i = 0; i < desired.services.size(); i++) {
-        const auto &service = desired.services[i];
-        entries.push_back({.address = service.address,
-                           .protocol = static_cast<uint8_t>(service.protocol),
-                           .port = service.port,
-                           .service = placement.services[i],
-                           .unmatched = service.unmatched});
-    }
-    auto directory = build_directory(tables_.layout(), entries);
-    if (!directory) {
-        return std::unexpected(std::move(directory.error()));
-    }
-    placement.directory = std::move(*directory);
-    return placement;
 }
 
 Result<void> Plane::fits(const model::Desired &desired) const
 {
-    if (auto placement = place(desired); !placement) {
+    if (auto placement = place(tables_, services_in_force_, desired); !placement) {
         return std::unexpected(std::move(placement.error()));
     }
     return {};
 }
 
-Result<void> Plane::apply(const model::Desired &desired, const NextHopLookup &lookup,
-                          bool trust_adopted)
+Result<void> Plane::apply(const model::Desired &desired, const Observed &observed, Moment now)
 {
-    // Counts what is retired as free, which reclaim() then makes true.
-    auto placement = place(desired);
+    collect();
+    auto placement = place(tables_, services_in_force_, desired);
     if (!placement) {
         return std::unexpected(std::move(placement.error()));
     }
-    reclaim();
+    quiesce_();  // makes every idle copy safe to write
 
     write_idle_directory(tables_, placement->directory);
-    write_backends(desired, *placement, lookup, trust_adopted);
-    write_rings(desired, *placement);
+    write_backends(desired, *placement, observed, now);
+    write_rings(desired, *placement, now);
     activate_idle_directory(tables_);
 
-    const std::set<uint32_t> services_kept(placement->services.begin(),
-                                           placement->services.end());
-    for (uint32_t i = 0; i < tables_.services().size(); i++) {
-        if (tables_.services()[i].identity != 0 && !services_kept.contains(i)) {
-            retired_services_.push_back(i);
-        }
-    }
-    std::set<uint32_t> backends_kept;
-    for (const auto &[key, index] : placement->backends) {
-        backends_kept.insert(index);
-    }
-    for (uint32_t i = 0; i < tables_.backends().size(); i++) {
-        if (tables_.backends()[i].identity != 0 && !backends_kept.contains(i)) {
-            retired_backends_.push_back(i);
+    const std::set<uint32_t> before = std::exchange(
+        services_in_force_, {placement->services.begin(), placement->services.end()});
+    for (const uint32_t index : before) {
+        if (!services_in_force_.contains(index)) {
+            selection_.remove_service(index, now);
         }
     }
     std::atomic_ref(tables_.header().writer_serial).fetch_add(1, std::memory_order_release);
     return {};
 }
 
-// Frees what was retired. Also makes every idle copy safe to write.
-void Plane::reclaim()
+// Frees what nothing names any more.
+void Plane::collect()
 {
-    quiesce_();
-    for (uint32_t index : retired_services_) {
-        tables_.clear_service_counters(index);
-        tables_.services()[index] = {};
+    const auto services = tables_.services();
+    for (uint32_t i = 0; i < services.size(); i++) {
+        if (services[i].identity != 0 && !services_in_force_.contains(i) &&
+            selection_.service_is_free(i)) {
+            tables_.clear_service_counters(i);
+            services[i] = {};
+        }
     }
-    retired_services_.clear();
-    for (uint32_t index : retired_backends_) {
-        tables_.clear_backend_counters(index);
-        tables_.backends()[index] = {};
+    const auto backends = tables_.backends();
+    for (uint32_t i = 0; i < backends.size(); i++) {
+        if (backends[i].identity != 0 && !backends_in_force_.contains(i) &&
+            selection_.backend_is_free(i)) {
+            tables_.clear_backend_counters(i);
+            backends[i] = {};
+            names_.erase(i);
+        }
     }
-    retired_backends_.clear();
+}
+
+bool Plane::sweep(size_t buckets, Moment now)
+{
+    if (!selection_.sweep(buckets, now)) {
+        return false;
+    }
+    const size_t leaving =
+        std::ranges::count(backend_views_, BackendState::kLeaving, &BackendView::state);
+    collect();
+    const auto is_ready = [this](const BackendView &view) {
+        return view.state == BackendState::kReturning &&
+               selection_.backend_may_return(view.index.value());
+    };
+    const auto has_left = [this](const BackendView &view) {
+        return view.state == BackendState::kLeaving &&
+               tables_.backends()[view.index.value()].identity == 0;
+    };
+    return std::ranges::any_of(backend_views_, is_ready) ||
+           (leaving > 0 && std::ranges::any_of(backend_views_, has_left));
+}
+
+void Plane::cut(const std::string &pool, const std::string &name, Moment now)
+{
+    for (const auto &[index, key] : names_) {
+        if (key == BackendKey{pool, name} && !backends_in_force_.contains(index)) {
+            selection_.kill_backend(index, now);
+        }
+    }
 }
 
 void Plane::write_backends(const model::Desired &desired, const Placement &placement,
-                           const NextHopLookup &lookup, bool trust_adopted)
+                           const Observed &observed, Moment now)
 {
     backend_views_.clear();
+    backends_in_force_.clear();
     for (const auto &pool : desired.pools) {
         for (const auto &backend : pool.backends) {
             BackendView view{.pool = pool.name,
@@ -336,25 +156,30 @@ void Plane::write_backends(const model::Desired &desired, const Placement &place
             const auto placed = placement.backends.find({pool.name, backend.name});
             if (placed != placement.backends.end()) {
                 view.index = placed->second;
+                backends_in_force_.insert(placed->second);
+                names_[placed->second] = {pool.name, backend.name};
                 write_backend(placed->second, backend_identity(desired, pool.name, backend),
-                              desired, view, lookup, trust_adopted);
+                              desired, view, observed, now);
             }
             backend_views_.push_back(std::move(view));
         }
     }
+    write_leaving(observed);
 }
 
-void Plane::write_backend(uint32_t index, uint64_t identity, const model::Desired &desired,
-                          BackendView &view, const NextHopLookup &lookup, bool trust_adopted)
+// Writes the headers that lead to a backend, as far as the next hop is known. Whether it is.
+bool Plane::write_next_hop(uint32_t index, const model::IpAddress &address,
+                           const model::Prefix &source, BackendView &view,
+                           const Observed &observed)
 {
     gw_backend &record = tables_.backends()[index];
     const std::atomic_ref state(record.state);
+    // Selection sets the dead bit, in this thread.
     uint32_t bits = state.load(std::memory_order_relaxed);
-    auto next_hop = lookup(view.backend.address);
+    auto next_hop = observed.next_hop(address);
     if (next_hop) {
         view.next_hop = *next_hop;
-        const auto built =
-            prebuild_ipip(view.backend.address, source_for(desired, view.backend), *next_hop);
+        const auto built = prebuild_ipip(address, source, *next_hop);
         const unsigned current = (bits & GW_BACKEND_COPY) != 0 ? 1 : 0;
         const bool is_written = (bits & GW_BACKEND_RESOLVED) != 0;
         if (!is_written ||
@@ -366,32 +191,89 @@ void Plane::write_backend(uint32_t index, uint64_t identity, const model::Desire
                    (idle == 1 ? uint32_t{GW_BACKEND_COPY} : 0U);
         }
         bits |= GW_BACKEND_RESOLVED;
-    } else if (!trust_adopted) {
+    } else if (!observed.trust_adopted) {
         view.reason = next_hop.error().message;
         bits &= ~uint32_t{GW_BACKEND_RESOLVED};
     }
-    record.identity = identity;
     state.store(bits | GW_BACKEND_IN_USE, std::memory_order_release);
+    return (bits & GW_BACKEND_RESOLVED) != 0;
+}
 
-    if (!view.backend.enabled) {
-        view.state = BackendState::kDisabled;
-    } else if (view.backend.weight == 0) {
-        view.state = BackendState::kWeightless;
-    } else if ((bits & GW_BACKEND_RESOLVED) != 0) {
-        view.state = BackendState::kForwarding;
-    } else {
-        view.state = BackendState::kUnresolved;
+void Plane::write_backend(uint32_t index, uint64_t identity, const model::Desired &desired,
+                          BackendView &view, const Observed &observed, Moment now)
+{
+    const bool is_resolved = write_next_hop(index, view.backend.address,
+                                            source_for(desired, view.backend), view, observed);
+    tables_.backends()[index].identity = identity;
+    const model::Condition condition = observed.condition
+                                           ? observed.condition(view.pool, view.backend.name)
+                                           : model::Condition{};
+    view.ring_weight = ring_weight(view.backend.weight, condition);
+    view.state = state_of(view, condition, is_resolved, now);
+}
+
+// Also tells selection whose connections are given up.
+BackendState Plane::state_of(const BackendView &view, const model::Condition &condition,
+                             bool is_resolved, Moment now)
+{
+    const uint32_t index = view.index.value();
+    if (!view.backend.enabled || condition.cut) {
+        if (!selection_.backend_is_dead(index)) {
+            selection_.kill_backend(index, now);
+        }
+        if (!view.backend.enabled) {
+            return BackendState::kDisabled;
+        }
+    } else if (!selection_.revive_backend(index)) {
+        return condition.failed ? BackendState::kFailed : BackendState::kReturning;
+    }
+    if (view.backend.drained || view.backend.weight == 0) {
+        return BackendState::kDraining;
+    }
+    if (condition.failed) {
+        return BackendState::kFailed;
+    }
+    return is_resolved ? BackendState::kForwarding : BackendState::kUnresolved;
+}
+
+// Backends that are not desired any more and still have connections: their next hops may
+// change, too.
+void Plane::write_leaving(const Observed &observed)
+{
+    for (uint32_t i = 0; i < tables_.backends().size(); i++) {
+        const gw_backend &record = tables_.backends()[i];
+        if (record.identity == 0 || backends_in_force_.contains(i)) {
+            continue;
+        }
+        BackendView view{.pool = "",
+                         .backend = {},
+                         .state = BackendState::kLeaving,
+                         .reason = "",
+                         .next_hop = {},
+                         .index = i};
+        if (const auto ends = tunnel_ends(record)) {
+            view.backend.address = ends->backend;
+            view.backend.name = ends->backend.to_string();
+            (void)write_next_hop(i, ends->backend, ends->source, view, observed);
+        }
+        if (const auto known = names_.find(i); known != names_.end()) {
+            view.pool = known->second.first;
+            view.backend.name = known->second.second;
+        }
+        backend_views_.push_back(std::move(view));
     }
 }
 
-void Plane::write_rings(const model::Desired &desired, const Placement &placement)
+void Plane::write_rings(const model::Desired &desired, const Placement &placement, Moment now)
 {
-    service_views_.clear();
+    desired_services_.clear();
     for (size_t i = 0; i < desired.services.size(); i++) {
         const auto &service = desired.services[i];
         const auto &space = placement.rings[i];
-        gw_service &record = tables_.services()[placement.services[i]];
+        const uint32_t index = placement.services[i];
+        gw_service &record = tables_.services()[index];
         const auto slots = tables_.ring_slots().subspan(space.offset, space.size);
+        record.affinity = to_table_affinity(service.affinity);
         if (record.identity == 0) {
             std::ranges::fill(slots,
                               gw_slot_make(GW_OWNER_NONE, GW_SLOT_STABLE, GW_PREVIOUS_NONE));
@@ -402,29 +284,53 @@ void Plane::write_rings(const model::Desired &desired, const Placement &placemen
             record.protocol = static_cast<uint8_t>(service.protocol);
             record.is_ipv6 = service.address.is_ipv6() ? 1 : 0;
             record.identity = service_identity(service);
+            selection_.add_service(index, now);
         }
-
         std::vector<const BackendView *> pool;
         for (const auto &view : backend_views_) {
-            if (view.pool == service.pool) {
+            if (view.pool == service.pool && view.state != BackendState::kLeaving) {
                 pool.push_back(&view);
             }
         }
-        rings_.fill(slots, pool);
+        selection_.retarget(index, rings_.owners(slots, pool), now);
+        desired_services_.emplace_back(service, index);
+    }
+    rings_.forget_unused();
+}
 
+std::vector<ServiceView> Plane::services() const
+{
+    std::vector<ServiceView> views;
+    for (const auto &[service, index] : desired_services_) {
+        const auto &record = tables_.services()[index];
         std::vector<uint32_t> owned(tables_.backends().size());
-        for (gw_slot slot : slots) {
+        for (const gw_slot slot :
+             tables_.ring_slots().subspan(record.ring_offset, record.ring_size)) {
             if (const uint32_t owner = gw_slot_owner(slot); owner < owned.size()) {
                 owned[owner]++;
             }
         }
-        ServiceView view{.service = service, .index = placement.services[i], .slots = {}};
-        for (const auto *backend : pool) {
-            view.slots.emplace_back(backend->backend.name, owned[backend->index.value()]);
+        ServiceView view{.service = service,
+                         .index = index,
+                         .slots = selection_.slots(index),
+                         .backends = {}};
+        for (const auto &backend : backend_views_) {
+            if (!backend.index) {
+                continue;
+            }
+            const PinCounts pins = selection_.pins(index, *backend.index);
+            const bool is_of_pool =
+                backend.pool == service.pool && backend.state != BackendState::kLeaving;
+            if (is_of_pool || pins.pins > 0) {
+                view.backends.push_back({.pool = backend.pool,
+                                         .name = backend.backend.name,
+                                         .slots = owned[*backend.index],
+                                         .pins = pins});
+            }
         }
-        service_views_.push_back(std::move(view));
+        views.push_back(std::move(view));
     }
-    rings_.forget_unused();
+    return views;
 }
 
 uint32_t Plane::ring_slots_used() const

@@ -1,7 +1,6 @@
 #include "control/plane/rings.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <set>
 
 namespace guideway::plane {
@@ -10,22 +9,15 @@ namespace {
 // The same on every host, so that they agree on rings.
 constexpr uint64_t kSeed = 0;
 
-void store(gw_slot &slot, uint32_t owner)
+std::vector<uint32_t> keep_only(std::span<const gw_slot> slots, const std::set<uint32_t> &kept)
 {
-    const gw_slot wanted = gw_slot_make(owner, GW_SLOT_STABLE, GW_PREVIOUS_NONE);
-    if (slot != wanted) {
-        // Released: who reads the owner must find the owner's record written.
-        std::atomic_ref(slot).store(wanted, std::memory_order_release);
+    std::vector<uint32_t> owners;
+    owners.reserve(slots.size());
+    for (const gw_slot slot : slots) {
+        const uint32_t owner = gw_slot_owner(slot);
+        owners.push_back(kept.contains(owner) ? owner : GW_OWNER_NONE);
     }
-}
-
-void keep_only(std::span<gw_slot> slots, const std::set<uint32_t> &owners)
-{
-    for (gw_slot &slot : slots) {
-        if (!owners.contains(gw_slot_owner(slot))) {
-            store(slot, GW_OWNER_NONE);
-        }
-    }
+    return owners;
 }
 
 }  // namespace
@@ -56,7 +48,8 @@ void Rings::forget_unused()
     }
 }
 
-void Rings::fill(std::span<gw_slot> slots, const std::vector<const BackendView *> &pool)
+std::vector<uint32_t> Rings::owners(std::span<const gw_slot> slots,
+                                    const std::vector<const BackendView *> &pool)
 {
     std::vector<std::pair<uint64_t, const BackendView *>> members;
     std::set<uint32_t> unresolved;
@@ -68,22 +61,23 @@ void Rings::fill(std::span<gw_slot> slots, const std::vector<const BackendView *
         }
     }
     if (members.empty()) {
-        keep_only(slots, unresolved);
-        return;
+        return keep_only(slots, unresolved);
     }
     std::ranges::sort(members);
     Key key{slots.size(), {}};
     for (const auto &[identity, view] : members) {
-        key.second.emplace_back(identity, view->backend.weight);
+        key.second.emplace_back(identity, view->ring_weight);
     }
-    const auto &owners = ring(key);
-    if (owners.size() != slots.size()) {
-        keep_only(slots, {});
-        return;
+    const auto &computed = ring(key);
+    if (computed.size() != slots.size()) {
+        return keep_only(slots, {});
     }
-    for (size_t i = 0; i < slots.size(); i++) {
-        store(slots[i], members[owners[i]].second->index.value());
+    std::vector<uint32_t> owners;
+    owners.reserve(slots.size());
+    for (const uint16_t owner : computed) {
+        owners.push_back(members[owner].second->index.value());
     }
+    return owners;
 }
 
 }  // namespace guideway::plane

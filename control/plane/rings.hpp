@@ -1,4 +1,4 @@
-// Writes rings: which slots belong to which backend of a pool.
+// Computes rings: which backend of a pool each slot belongs to.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,13 @@ namespace guideway::plane {
 // all of them again.
 class Rings {
   public:
-    // Makes `slots` the ring of those backends of `pool` that forward. Writes only slots
-    // whose owner changes. When none forwards, but some are only unresolved, the slots of
-    // those that are still in the pool stay: they serve again as soon as a next hop is back.
-    void fill(std::span<gw_slot> slots, const std::vector<const BackendView *> &pool);
+    // The owner of each slot: Maglev over those backends of `pool` that get new flows. When
+    // none does, but some are only unresolved, the `slots` that are theirs stay: they serve
+    // again as soon as a next hop is back. The others belong to nobody.
+    [[nodiscard]] std::vector<uint32_t> owners(std::span<const gw_slot> slots,
+                                               const std::vector<const BackendView *> &pool);
 
-    // Drops what no fill() has asked for since the last call.
+    // Drops what owners() has not asked for since the last call.
     void forget_unused();
 
   private:

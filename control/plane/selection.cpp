@@ -211,12 +211,14 @@ void Selection::kill_backend(uint32_t index, Moment now)
     backend_purges_[index] = {now.time, false};
 }
 
+bool Selection::backend_may_return(uint32_t index) const
+{
+    return !backend_is_dead(index) || backend_purges_[index].is_clean;
+}
+
 bool Selection::revive_backend(uint32_t index)
 {
-    if (!backend_is_dead(index)) {
-        return true;
-    }
-    if (!backend_purges_[index].is_clean) {
+    if (!backend_may_return(index)) {
         return false;
     }
     std::atomic_ref(backend(index).state)

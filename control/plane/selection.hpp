@@ -70,6 +70,7 @@ class Selection {
     // True when the backend is not dead. A dead one comes back only when a whole sweep has
     // shown that no pin to it is left; until then this is false and changes nothing.
     [[nodiscard]] bool revive_backend(uint32_t backend);
+    [[nodiscard]] bool backend_may_return(uint32_t backend) const;
     [[nodiscard]] bool backend_is_dead(uint32_t backend) const;
     // True when no slot and no pin names the backend, nor can one any more.
     [[nodiscard]] bool backend_is_free(uint32_t backend) const;
