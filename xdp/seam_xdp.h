@@ -1,32 +1,14 @@
 // The XDP engine's side of dataplane/core/seam.h.
 #pragma once
 
-#include <linux/bpf.h>
-
-#include <bpf/bpf_helpers.h>
-
-#include "dataplane/core/tables.h"
-#include "dataplane/core/types.h"
-
-#define GW_OPAQUE(x) __asm__ volatile("" : "+r"(x))
+#include "seam_bpf.h"
 
 struct gw_packet {
     struct xdp_md *context;
 };
 
-// One value: the whole region of dataplane/core/tables.h. The loader sets its size.
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE);
-    __uint(max_entries, 1);
-    __uint(key_size, sizeof(uint32_t));
-    __uint(value_size, sizeof(struct gw_tables_header));
-} gw_region SEC(".maps");
-
-// Frozen when the program is loaded, so that the verifier knows their values.
-const volatile struct gw_layout gw_layout_constants = {0};
+// Frozen when the program is loaded.
 const volatile uint32_t gw_generation_constant = 0;
-const volatile uint32_t gw_tick_ns_constant = 1000000;
 
 GW_INLINE uint8_t *gw_data(struct gw_packet *packet)
 {
@@ -57,35 +39,6 @@ GW_INLINE int gw_cut_tail(struct gw_packet *packet, uint32_t frame_bytes)
 GW_INLINE uint32_t gw_ingress_ifindex(struct gw_packet *packet)
 {
     return packet->context->ingress_ifindex;
-}
-
-GW_INLINE uint64_t gw_now_ns(struct gw_packet *packet)
-{
-    (void)packet;
-    return bpf_jiffies64() * gw_tick_ns_constant;
-}
-
-GW_INLINE uint32_t gw_cpu(struct gw_packet *packet)
-{
-    (void)packet;
-    return bpf_get_smp_processor_id();
-}
-
-GW_INLINE uint8_t *gw_tables(struct gw_packet *packet)
-{
-    uint32_t key = 0;
-    (void)packet;
-    return (uint8_t *)bpf_map_lookup_elem(&gw_region, &key);
-}
-
-GW_INLINE const struct gw_layout *gw_tables_layout(struct gw_packet *packet)
-{
-    // The compiler must not see that this is the zero-initialised constant; the verifier
-    // sees through it.
-    const struct gw_layout *layout = (const struct gw_layout *)&gw_layout_constants;
-    (void)packet;
-    GW_OPAQUE(layout);
-    return layout;
 }
 
 GW_INLINE uint32_t gw_generation(struct gw_packet *packet)
