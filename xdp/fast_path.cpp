@@ -473,6 +473,11 @@ Tables &FastPath::tables()
     return state_->tables;
 }
 
+int FastPath::region_fd() const
+{
+    return state_->region.fd.get();
+}
+
 bool FastPath::adopted() const
 {
     return state_->adopted;

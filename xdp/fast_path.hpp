@@ -78,7 +78,8 @@ class FastPath {
     [[nodiscard]] bool intact() const;
 
     [[nodiscard]] Tables &tables();
-    [[nodiscard]] bool adopted() const;  // the region was there before open()
+    [[nodiscard]] int region_fd() const;  // of the map that holds them, for other programs
+    [[nodiscard]] bool adopted() const;   // the region was there before open()
     [[nodiscard]] uint32_t generation() const;
 
     FastPath(FastPath &&) noexcept;
