@@ -209,6 +209,7 @@ std::expected<Change, Refusal> Instance::commit_first(Candidate candidate,
     }
     const bool adopted = fast_path_->adopted();
     if (!adopted) {
+        checks_->configure(candidate.effective);
         fill_tables(candidate.effective);
         if (auto attached = attach(candidate.effective); !attached) {
             end_serving();
@@ -240,6 +241,7 @@ void Instance::put_in_force(Candidate candidate, const store::Revision &revision
     effective_ = std::move(candidate.effective);
     revision_ = number;
     set_connection_times(effective_.connections);
+    checks_->configure(effective_);
     spdlog::info("revision {} is in force ({}): {}", revision_, revision.cause,
                  revision.summary);
 }

@@ -19,15 +19,7 @@ constexpr auto kTrustAdopted = std::chrono::seconds(3);
 // after a failed attempt the next is made: each loads a program.
 constexpr auto kSupervision = std::chrono::seconds(2);
 constexpr auto kAttachAgain = std::chrono::seconds(10);
-
-// A sweep over pins takes kSweepSteps of these.
-constexpr auto kSweepStep = std::chrono::milliseconds(100);
-constexpr size_t kSweepSteps = 8;
-
-// How long an ended connection's pin stays (its last packets may be repeated), and one whose
-// handshake did not end, where its place is needed.
-constexpr auto kClosing = std::chrono::minutes(2);
-constexpr auto kHandshake = std::chrono::seconds(3);
+constexpr auto kFirstRoundStep = std::chrono::milliseconds(20);
 
 constexpr const char *kDetach = "detach";  // a revision's cause
 
@@ -47,13 +39,6 @@ gw_capacity to_table_capacity(const model::Capacity &capacity)
             .ring_slots_max = capacity.ring_slots,
             .cpus_max = xdp::possible_cpus() + 1,  // the last is the control plane's
             .pins_max = capacity.pins};
-}
-
-uint32_t to_pin_ticks(model::Milliseconds time)
-{
-    const auto nanoseconds = std::chrono::nanoseconds(time).count();
-    // Rounded up, and one more: a pin may have been refreshed at the end of a tick.
-    return static_cast<uint32_t>(nanoseconds >> GW_PIN_TICK_SHIFT) + 2;
 }
 
 plane::SelectionTiming timing_of(const model::Connections &connections)
@@ -87,6 +72,7 @@ Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
         return std::unexpected(std::move(resolver.error()));
     }
     instance->resolver_ = std::move(*resolver);
+    instance->begin_checks(loop);
 
     auto latest = instance->store_.latest();
     if (!latest) {
@@ -132,12 +118,45 @@ Result<void> Instance::restore(const store::Revision &revision)
     overrides_ = revision.overrides;
     effective_ = std::move(*effective);
     revision_ = revision.number;
+    checks_->configure(effective_);
     fill_tables(effective_);
-    attach_what_exists(true);
-    supervise();
+    begin_forwarding();
     note_states();
     spdlog::info("revision {} is in force: {}", revision_, revision.summary);
     return {};
+}
+
+// Adopted tables forward already. New ones wait for the first round of probes, as long as one
+// may take: rings that are empty meanwhile would drop what other edge hosts could serve.
+void Instance::begin_forwarding()
+{
+    const auto begun = std::chrono::steady_clock::now();
+    if (fast_path_->adopted() || checks_->first_rounds_are_over()) {
+        attach_what_exists(true);
+        supervise();
+        return;
+    }
+    auto longest = model::Milliseconds::zero();
+    for (const auto &pool : effective_.pools) {
+        longest = std::max(longest, pool.health.timeout);
+    }
+    wait_for_first_round(begun + longest);
+}
+
+void Instance::wait_for_first_round(std::chrono::steady_clock::time_point until)
+{
+    supervision_timer_.expires_after(kFirstRoundStep);
+    supervision_timer_.async_wait([this, until](const boost::system::error_code &error) {
+        if (error || !serving()) {
+            return;
+        }
+        if (checks_->first_rounds_are_over() || std::chrono::steady_clock::now() >= until) {
+            attach_what_exists(true);
+            supervise();
+        } else {
+            wait_for_first_round(until);
+        }
+    });
 }
 
 // Opens or adopts the tables; they are not yet written.
@@ -188,23 +207,34 @@ void Instance::fill_tables(const model::Desired &effective)
         spdlog::error("the tables stay as they were: {}", applied.error().message);
     }
     watch_next_hops(effective);
+    lay_probe_path();
 }
 
-void Instance::end_serving()
+// Ends what only a serving instance does. The fast path is not touched.
+void Instance::forget_fast_path()
 {
     trust_timer_.cancel();
     sweep_timer_.cancel();
     supervision_timer_.cancel();
+    checks_->configure({});
+    attach_problem_.clear();
+    probe_problem_.clear();
+    probe_path_.reset();
+    plane_.reset();
+    pin_clock_.reset();
+    fast_path_.reset();
+    resolver_->watch({});
+}
+
+void Instance::end_serving()
+{
     const bool was_there_before = fast_path_->adopted();
     if (!was_there_before) {
         if (auto detached = fast_path_->detach(); !detached) {
             spdlog::error("{}", detached.error().message);
         }
     }
-    plane_.reset();
-    pin_clock_.reset();
-    fast_path_.reset();
-    resolver_->watch({});
+    forget_fast_path();
 }
 
 Result<void> Instance::attach(const model::Desired &desired)
@@ -270,52 +300,6 @@ void Instance::supervise()
     });
 }
 
-plane::Moment Instance::moment() const
-{
-    const auto time = std::chrono::duration_cast<plane::Milliseconds>(
-        std::chrono::steady_clock::now().time_since_epoch());
-    const auto ticks = pin_clock_->now();
-    if (!ticks) {
-        // Pins then look as if just seen, and stay.
-        spdlog::error("{}", ticks.error().message);
-    }
-    return {time, ticks.value_or(0)};
-}
-
-// What becomes of a backend, apart from what is desired.
-model::Condition Instance::condition(const std::string &pool, const std::string &backend) const
-{
-    (void)pool;
-    (void)backend;
-    return {};
-}
-
-void Instance::set_connection_times(const model::Connections &connections)
-{
-    const model::Milliseconds idle = connections.idle_timeout;
-    fast_path_->tables().header().pin_times = {
-        .idle_ticks = to_pin_ticks(idle),
-        .closing_ticks = to_pin_ticks(std::min<model::Milliseconds>(idle, kClosing)),
-        .handshake_ticks = to_pin_ticks(std::min<model::Milliseconds>(idle, kHandshake))};
-    plane_->set_timing(timing_of(connections));
-}
-
-// Goes over the pins again and again, in steps that keep the loop responsive.
-void Instance::sweep()
-{
-    sweep_timer_.expires_after(kSweepStep);
-    sweep_timer_.async_wait([this](const boost::system::error_code &error) {
-        if (error || !serving()) {
-            return;
-        }
-        const size_t step = fast_path_->tables().pin_buckets().size() / kSweepSteps + 1;
-        if (plane_->has_sweeping_to_do() && plane_->sweep(step, moment())) {
-            reconcile();
-        }
-        sweep();
-    });
-}
-
 std::filesystem::path Instance::pin_directory() const
 {
     return options_.bpf_directory / options_.name;
@@ -332,6 +316,7 @@ void Instance::watch_next_hops(const model::Desired &desired)
     for (const auto &view : plane_->backends()) {
         addresses.insert(view.backend.address);  // also of those that are leaving
     }
+    addresses.merge(checks_->tunnelled());
     resolver_->watch(addresses);
 }
 
@@ -391,6 +376,9 @@ std::vector<std::string> Instance::problems() const
         }
         return problems;
     }
+    if (!probe_problem_.empty()) {
+        problems.push_back(probe_problem_);
+    }
     if (!attach_problem_.empty()) {
         problems.push_back(attach_problem_);
     } else if (!fast_path_->intact()) {
@@ -415,28 +403,34 @@ std::vector<std::string> Instance::problems() const
     return problems;
 }
 
+Result<std::vector<std::string>> remove_fast_path(const std::filesystem::path &pin_directory)
+{
+    if (auto probes = xdp::ProbePath::remove(pin_directory); !probes) {
+        spdlog::warn("{}", probes.error().message);
+    }
+    return xdp::FastPath::remove(pin_directory);
+}
+
 Result<std::vector<std::string>> Instance::detach()
 {
     if (!serving()) {
         // Perhaps an earlier daemon has left something.
         std::error_code unreadable;
         return std::filesystem::exists(pin_directory(), unreadable)
-                   ? xdp::FastPath::remove(pin_directory())
+                   ? remove_fast_path(pin_directory())
                    : std::vector<std::string>{};
     }
     auto detached = fast_path_->detach();
     if (!detached) {
         return detached;
     }
+    if (probe_path_) {
+        if (auto gone = probe_path_->detach(); !gone) {
+            spdlog::warn("{}", gone.error().message);
+        }
+    }
     spdlog::info("the fast path is detached; services are not forwarded any more");
-    trust_timer_.cancel();
-    sweep_timer_.cancel();
-    supervision_timer_.cancel();
-    attach_problem_.clear();
-    plane_.reset();
-    pin_clock_.reset();
-    fast_path_.reset();
-    resolver_->watch({});
+    forget_fast_path();
     auto number = store_.append({.created_at = "",
                                  .cause = kDetach,
                                  .file_name = document_.file,

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/config/config.hpp"
+#include "control/daemon/checks.hpp"
 #include "control/model/desired.hpp"
 #include "control/model/overrides.hpp"
 #include "control/neighbour/resolver.hpp"
@@ -20,6 +21,7 @@
 #include "dataplane/error.hpp"
 #include "xdp/clock.hpp"
 #include "xdp/fast_path.hpp"
+#include "xdp/probe_path.hpp"
 
 namespace guideway::daemon {
 
@@ -46,6 +48,10 @@ struct ApplyRequest {
 // Makes new overrides out of the file's state and the present ones.
 using OverrideEdit =
     std::function<Result<model::Overrides>(const model::Desired &file, model::Overrides)>;
+
+// Takes away what the daemon of an instance has left in the kernel. The interfaces it was on.
+[[nodiscard]] Result<std::vector<std::string>> remove_fast_path(
+    const std::filesystem::path &pin_directory);
 
 class Instance {
   public:
@@ -83,6 +89,7 @@ class Instance {
     [[nodiscard]] const model::Desired &effective() const { return effective_; }
     [[nodiscard]] const plane::Plane &plane() const { return *plane_; }
     [[nodiscard]] xdp::FastPath &fast_path() const { return *fast_path_; }
+    [[nodiscard]] const Checks &checks() const { return *checks_; }
     [[nodiscard]] std::vector<std::string> problems() const;
 
   private:
@@ -107,6 +114,9 @@ class Instance {
     void put_in_force(Candidate candidate, const store::Revision &revision, int64_t number);
     [[nodiscard]] Result<void> open_tables(const model::Desired &effective);
     void fill_tables(const model::Desired &effective);
+    void begin_forwarding();
+    void wait_for_first_round(std::chrono::steady_clock::time_point until);
+    void forget_fast_path();
     void end_serving();
     [[nodiscard]] Result<void> attach(const model::Desired &desired);
     [[nodiscard]] Result<void> attach(const std::vector<std::string> &interfaces,
@@ -119,7 +129,13 @@ class Instance {
     void note_states();
     [[nodiscard]] plane::Moment moment() const;
     [[nodiscard]] model::Condition condition(const std::string &pool,
-                                             const std::string &backend) const;
+                                             const model::Backend &backend) const;
+    [[nodiscard]] Checks::World world_of_checks();
+    [[nodiscard]] std::filesystem::path health_file() const;
+    void begin_checks(boost::asio::io_context &loop);
+    void remember_health();
+    void lay_probe_path();
+    [[nodiscard]] Result<void> lay_probe_path(std::vector<std::string> interfaces);
     void set_connection_times(const model::Connections &connections);
     void sweep();
 
@@ -141,6 +157,12 @@ class Instance {
     std::unique_ptr<xdp::PinClock> pin_clock_;
     std::unique_ptr<plane::Plane> plane_;
     bool trust_adopted_ = false;
+    std::unique_ptr<Checks> checks_;
+    std::unique_ptr<xdp::ProbePath> probe_path_;  // where probes go through the tunnel
+    std::string probe_problem_;                   // why some cannot; empty: all can
+    bool health_changed_ = false;                 // since it was last remembered
+    std::string memory_problem_;                  // why it is not; empty: it is
+
     std::string attach_problem_;  // why the program is not where it should be; empty: it is
 
     struct Noted {

@@ -121,7 +121,7 @@ Result<void> apply_first(Instance &instance, const ConfigFile &config)
 // For an instance whose daemon is gone, or is of a build that cannot adopt its tables.
 Result<void> detach_without_daemon(const Options &options, const std::string &name)
 {
-    auto detached = xdp::FastPath::remove(options.bpf_directory / "guideway" / name);
+    auto detached = remove_fast_path(options.bpf_directory / "guideway" / name);
     if (!detached) {
         return std::unexpected(std::move(detached.error()));
     }

@@ -36,8 +36,8 @@ using NextHopLookup = std::function<Result<model::NextHop>(const model::IpAddres
 // What is observed of the world that desired state is reconciled with.
 struct Observed {
     NextHopLookup next_hop;
-    // Of a backend by pool and name. Unset: all are well.
-    std::function<model::Condition(const std::string &, const std::string &)> condition;
+    // Of a backend of a pool. Unset: all are well.
+    std::function<model::Condition(const std::string &, const model::Backend &)> condition;
     // A backend that was forwarding keeps its last next hop while `next_hop` has no answer:
     // right after a start, the answers are not in yet.
     bool trust_adopted = false;

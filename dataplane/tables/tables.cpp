@@ -267,6 +267,15 @@ CounterTotals Tables::counters() const
     return totals;
 }
 
+gw_backend_traffic Tables::backend_counters(uint32_t backend) const
+{
+    gw_backend_traffic sum{};
+    for (uint32_t cpu = 0; cpu < capacity_.cpus_max; cpu++) {
+        add(sum, backend_traffic(counters_area(cpu), layout_)[backend]);
+    }
+    return sum;
+}
+
 void Tables::clear_service_counters(uint32_t service) const
 {
     for (uint32_t cpu = 0; cpu < capacity_.cpus_max; cpu++) {

@@ -64,6 +64,7 @@ class Tables {
     [[nodiscard]] std::span<gw_pin_bucket> pin_buckets() const;
     [[nodiscard]] gw_counters_area &counters_area(uint32_t cpu) const;
     [[nodiscard]] CounterTotals counters() const;
+    [[nodiscard]] gw_backend_traffic backend_counters(uint32_t backend) const;
     // Zeroes the counters of one index on every CPU, before the index is given to another.
     // Packets of a service go on to count among the forwarded ones.
     void clear_service_counters(uint32_t service) const;

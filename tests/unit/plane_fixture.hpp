@@ -84,8 +84,8 @@ class PlaneTest : public ::testing::Test {
 
     Observed observed()
     {
-        return {.next_hop = lookup(), .condition = [this](const auto &, const auto &name) {
-                    return conditions_[name];
+        return {.next_hop = lookup(), .condition = [this](const auto &, const auto &backend) {
+                    return conditions_[backend.name];
                 }};
     }
 

@@ -1,0 +1,181 @@
+// What an instance does of itself: sweeps over pins, and checks the health of backends.
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "control/daemon/instance.hpp"
+
+namespace guideway::daemon {
+namespace {
+
+// A sweep over pins takes kSweepSteps of these.
+constexpr auto kSweepStep = std::chrono::milliseconds(100);
+constexpr size_t kSweepSteps = 8;
+
+// How long an ended connection's pin stays (its last packets may be repeated), and one whose
+// handshake did not end, where its place is needed.
+constexpr auto kClosing = std::chrono::minutes(2);
+constexpr auto kHandshake = std::chrono::seconds(3);
+
+uint32_t to_pin_ticks(model::Milliseconds time)
+{
+    const auto nanoseconds = std::chrono::nanoseconds(time).count();
+    // Rounded up, and one more: a pin may have been refreshed at the end of a tick.
+    return static_cast<uint32_t>(nanoseconds >> GW_PIN_TICK_SHIFT) + 2;
+}
+
+}  // namespace
+
+plane::Moment Instance::moment() const
+{
+    const auto time = std::chrono::duration_cast<plane::Milliseconds>(
+        std::chrono::steady_clock::now().time_since_epoch());
+    const auto ticks = pin_clock_->now();
+    if (!ticks) {
+        // Pins then look as if just seen, and stay.
+        spdlog::error("{}", ticks.error().message);
+    }
+    return {time, ticks.value_or(0)};
+}
+
+void Instance::set_connection_times(const model::Connections &connections)
+{
+    const model::Milliseconds idle = connections.idle_timeout;
+    fast_path_->tables().header().pin_times = {
+        .idle_ticks = to_pin_ticks(idle),
+        .closing_ticks = to_pin_ticks(std::min<model::Milliseconds>(idle, kClosing)),
+        .handshake_ticks = to_pin_ticks(std::min<model::Milliseconds>(idle, kHandshake))};
+    plane_->set_timing({.learning = connections.learning_period});
+}
+
+// Goes over the pins again and again, in steps that keep the loop responsive.
+void Instance::sweep()
+{
+    sweep_timer_.expires_after(kSweepStep);
+    sweep_timer_.async_wait([this](const boost::system::error_code &error) {
+        if (error || !serving()) {
+            return;
+        }
+        const size_t step = fast_path_->tables().pin_buckets().size() / kSweepSteps + 1;
+        if (plane_->has_sweeping_to_do() && plane_->sweep(step, moment())) {
+            reconcile();
+        }
+        remember_health();
+        sweep();
+    });
+}
+
+// What becomes of a backend, apart from what is desired.
+model::Condition Instance::condition(const std::string &pool,
+                                     const model::Backend &backend) const
+{
+    return checks_->condition(pool, backend.address);
+}
+
+Checks::World Instance::world_of_checks()
+{
+    return {
+        .index = [this](const std::string &pool,
+                        const model::IpAddress &address) -> Result<uint32_t> {
+            for (const auto &view : plane_->backends()) {
+                if (view.pool == pool && view.backend.address == address &&
+                    view.state != plane::BackendState::kLeaving && view.index) {
+                    return view.reason.empty() ? Result<uint32_t>(*view.index)
+                                               : fail(view.reason);
+                }
+            }
+            return fail("it has no place in the tables yet");
+        },
+        .syns =
+            [this](uint32_t index) {
+                const auto traffic = fast_path_->tables().backend_counters(index);
+                return health::SynCounts{traffic.syns, traffic.syn_repeats};
+            },
+        .changed = [this] { reconcile(); },
+        .event =
+            [this](const health::Event &event) {
+                spdlog::info("{}{}{}: {}: {}", event.pool, event.backend.empty() ? "" : "/",
+                             event.backend, health::to_string(event.kind), event.text);
+                health_changed_ = true;
+            },
+    };
+}
+
+std::filesystem::path Instance::health_file() const
+{
+    return options_.state_directory / (options_.name + ".health");
+}
+
+void Instance::begin_checks(boost::asio::io_context &loop)
+{
+    auto memory = health::load(health_file());
+    if (!memory) {
+        spdlog::warn("{}; it begins anew", memory.error().message);
+    }
+    checks_ = std::make_unique<Checks>(loop, world_of_checks(),
+                                       std::move(memory).value_or(health::Memory{}));
+}
+
+void Instance::remember_health()
+{
+    if (!health_changed_) {
+        return;
+    }
+    health_changed_ = false;
+    if (auto saved = health::save(health_file(), checks_->memory()); !saved) {
+        if (saved.error().message != memory_problem_) {
+            spdlog::warn("health is not remembered: {}", saved.error().message);
+        }
+        memory_problem_ = saved.error().message;
+    } else {
+        memory_problem_.clear();
+    }
+}
+
+// Puts the program that encapsulates probes where the host's routes to the probed service
+// addresses leave.
+void Instance::lay_probe_path()
+{
+    const auto addresses = checks_->tunnelled();
+    std::string problem;
+    std::vector<std::string> interfaces;
+    for (const auto &address : addresses) {
+        const auto way = resolver_->lookup(address);
+        if (!way) {
+            problem += (problem.empty() ? "" : "; ") + std::string("probes of ") +
+                       address.to_string() + " cannot leave: " + way.error().message;
+        } else if (std::ranges::find(interfaces, way->interface) == interfaces.end()) {
+            interfaces.push_back(way->interface);
+        }
+    }
+    // Adopted tables may have been left with a program that reads them.
+    if (!addresses.empty() || probe_path_ != nullptr || fast_path_->adopted()) {
+        if (auto laid = lay_probe_path(interfaces); !laid) {
+            problem += (problem.empty() ? "" : "; ") + laid.error().message;
+        }
+    }
+    if (!problem.empty() && problem != probe_problem_) {
+        spdlog::warn("{}", problem);
+    }
+    probe_problem_ = problem;
+}
+
+Result<void> Instance::lay_probe_path(std::vector<std::string> interfaces)
+{
+    if (!probe_path_) {
+        auto loaded = xdp::ProbePath::load(fast_path_->tables(), fast_path_->region_fd());
+        if (!loaded) {
+            return std::unexpected(std::move(loaded.error()));
+        }
+        probe_path_ = std::make_unique<xdp::ProbePath>(std::move(*loaded));
+    }
+    auto now = probe_path_->interfaces();
+    std::ranges::sort(now);
+    std::ranges::sort(interfaces);
+    if (now == interfaces && probe_path_->intact()) {
+        return {};
+    }
+    return probe_path_->attach(interfaces);
+}
+
+}  // namespace guideway::daemon
