@@ -53,7 +53,7 @@ health::ProbeReport report_of(health::ProbeResult result)
 
 }  // namespace
 
-Checks::Checks(boost::asio::io_context &loop, World world, health::Memory memory)
+Checks::Checks(boost::asio::io_context &loop, World world, store::HealthMemory memory)
     : loop_(loop),
       world_(std::move(world)),
       memory_(std::move(memory)),
@@ -142,9 +142,9 @@ std::set<model::IpAddress> Checks::tunnelled() const
     return addresses;
 }
 
-health::Memory Checks::memory() const
+store::HealthMemory Checks::memory() const
 {
-    health::Memory memory;
+    store::HealthMemory memory;
     for (const auto &[name, pool] : pools_) {
         memory.emplace(name, pool.health.remembered(now()));
     }

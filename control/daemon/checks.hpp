@@ -12,11 +12,11 @@
 #include <string>
 #include <utility>
 
-#include "control/health/memory.hpp"
 #include "control/health/pool_health.hpp"
 #include "control/health/probe.hpp"
 #include "control/model/condition.hpp"
 #include "control/model/desired.hpp"
+#include "control/store/health_memory.hpp"
 
 namespace guideway::daemon {
 
@@ -35,7 +35,7 @@ class Checks {
         std::function<void(const health::Event &event)> event;
     };
 
-    Checks(boost::asio::io_context &loop, World world, health::Memory memory);
+    Checks(boost::asio::io_context &loop, World world, store::HealthMemory memory);
 
     // Takes over what is to be checked now; an empty state ends all checking.
     void configure(const model::Desired &desired);
@@ -48,7 +48,7 @@ class Checks {
     [[nodiscard]] bool first_rounds_are_over() const;
     // Service addresses that probes go to through the tunnel.
     [[nodiscard]] std::set<model::IpAddress> tunnelled() const;
-    [[nodiscard]] health::Memory memory() const;
+    [[nodiscard]] store::HealthMemory memory() const;
 
   private:
     struct Pool {
@@ -73,7 +73,7 @@ class Checks {
 
     boost::asio::io_context &loop_;
     World world_;
-    health::Memory memory_;  // of pools not configured yet
+    store::HealthMemory memory_;  // of pools not configured yet
     health::Prober prober_;
     boost::asio::steady_timer timer_;
     boost::asio::steady_timer syn_timer_;

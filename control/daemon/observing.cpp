@@ -108,12 +108,12 @@ std::filesystem::path Instance::health_file() const
 
 void Instance::begin_checks(boost::asio::io_context &loop)
 {
-    auto memory = health::load(health_file());
+    auto memory = store::load_health(health_file());
     if (!memory) {
         spdlog::warn("{}; it begins anew", memory.error().message);
     }
     checks_ = std::make_unique<Checks>(loop, world_of_checks(),
-                                       std::move(memory).value_or(health::Memory{}));
+                                       std::move(memory).value_or(store::HealthMemory{}));
 }
 
 void Instance::remember_health()
@@ -122,7 +122,7 @@ void Instance::remember_health()
         return;
     }
     health_changed_ = false;
-    if (auto saved = health::save(health_file(), checks_->memory()); !saved) {
+    if (auto saved = store::save_health(health_file(), checks_->memory()); !saved) {
         if (saved.error().message != memory_problem_) {
             spdlog::warn("health is not remembered: {}", saved.error().message);
         }

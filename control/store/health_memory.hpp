@@ -11,14 +11,15 @@
 #include "control/health/pool_health.hpp"
 #include "dataplane/error.hpp"
 
-namespace guideway::health {
+namespace guideway::store {
 
-using Memory = std::map<std::string, RememberedPool>;  // by pool
+using HealthMemory = std::map<std::string, health::RememberedPool>;  // by pool
 
-[[nodiscard]] Result<void> save(const std::filesystem::path &path, const Memory &memory);
+[[nodiscard]] Result<void> save_health(const std::filesystem::path &path,
+                                       const HealthMemory &memory);
 
 // A missing file is an empty memory. One that is not whole, or not of this format, is an
 // error.
-[[nodiscard]] Result<Memory> load(const std::filesystem::path &path);
+[[nodiscard]] Result<HealthMemory> load_health(const std::filesystem::path &path);
 
-}  // namespace guideway::health
+}  // namespace guideway::store

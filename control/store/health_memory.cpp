@@ -1,4 +1,4 @@
-#include "control/health/memory.hpp"
+#include "control/store/health_memory.hpp"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include <optional>
 #include <string_view>
 
-namespace guideway::health {
+namespace guideway::store {
 namespace {
 
 using nlohmann::json;
@@ -20,7 +20,7 @@ using nlohmann::json;
 constexpr int64_t kFormat = 1;
 constexpr std::array<std::string_view, 3> kStates = {"unknown", "up", "down"};
 
-json to_json(const model::IpAddress &address, const Remembered &remembered)
+json to_json(const model::IpAddress &address, const health::Remembered &remembered)
 {
     return {{"address", address.to_string()},
             {"state", kStates[static_cast<size_t>(remembered.state)]},
@@ -38,18 +38,18 @@ json to_json(const model::IpAddress &address, const Remembered &remembered)
 }
 
 // Throws json::exception where something is missing or of another type.
-std::optional<State> state_from(const json &entry)
+std::optional<health::State> state_from(const json &entry)
 {
     const auto text = entry.at("state").get<std::string>();
     for (size_t i = 0; i < kStates.size(); i++) {
         if (kStates[i] == text) {
-            return static_cast<State>(i);
+            return static_cast<health::State>(i);
         }
     }
     return std::nullopt;
 }
 
-Remembered remembered_from(const json &entry, State state)
+health::Remembered remembered_from(const json &entry, health::State state)
 {
     return {.state = state,
             .reason = entry.at("reason").get<std::string>(),
@@ -89,7 +89,7 @@ Result<void> write_whole(const std::string &path, const std::string &text)
 
 }  // namespace
 
-Result<void> save(const std::filesystem::path &path, const Memory &memory)
+Result<void> save_health(const std::filesystem::path &path, const HealthMemory &memory)
 {
     json pools = json::array();
     for (const auto &[name, backends] : memory) {
@@ -113,11 +113,11 @@ Result<void> save(const std::filesystem::path &path, const Memory &memory)
     return {};
 }
 
-Result<Memory> load(const std::filesystem::path &path)
+Result<HealthMemory> load_health(const std::filesystem::path &path)
 {
     std::ifstream file(path, std::ios::binary);
     if (!file) {
-        return errno == ENOENT ? Result<Memory>{}
+        return errno == ENOENT ? Result<HealthMemory>{}
                                : std::unexpected(Error::system("open", path.string()));
     }
     const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -129,7 +129,7 @@ Result<Memory> load(const std::filesystem::path &path)
         if (root.at("format").get<int64_t>() != kFormat) {
             return damaged("its format is not " + std::to_string(kFormat));
         }
-        Memory memory;
+        HealthMemory memory;
         for (const auto &pool : root.at("pools")) {
             auto &backends = memory[pool.at("pool").get<std::string>()];
             for (const auto &entry : pool.at("backends")) {
@@ -149,4 +149,4 @@ Result<Memory> load(const std::filesystem::path &path)
     }
 }
 
-}  // namespace guideway::health
+}  // namespace guideway::store
