@@ -140,20 +140,53 @@ GW_INLINE void gw_pin_publish(struct gw_pin *pin, uint64_t word, uint64_t second
     }
 }
 
+// Takes away whatever pin of this flow a way holds. Only the overflow bit and the confirmed bit
+// can be set meanwhile, once each.
+GW_INLINE void gw_pin_clear_flow(struct gw_pin *pin, uint64_t fingerprint)
+{
+    int i;
+    for (i = 0; i < 3; i++) {
+        uint64_t first = gw_read_once64(&pin->first);
+        if (first >> GW_PIN_FINGERPRINT_SHIFT != fingerprint ||
+            gw_compare_exchange64(&pin->first, first, first & GW_PIN_OVERFLOW) == first) {
+            return;
+        }
+    }
+}
+
+GW_INLINE void gw_pin_clear_others(struct gw_pin_bucket *bucket, uint64_t fingerprint,
+                                   const struct gw_pin *own)
+{
+    int i;
+    for (i = 0; i < GW_PIN_WAYS; i++) {
+        if (&bucket->way[i] != own) {
+            gw_pin_clear_flow(&bucket->way[i], fingerprint);
+        }
+    }
+}
+
 // Two processors may have pinned one flow at once. The lower place stays, and is the one that
-// every lookup finds. Returns the backend to go to.
+// every lookup finds; whoever published later sees both, and takes the higher away, or it
+// would come back when the lower goes. Returns the backend to go to.
 GW_INLINE uint32_t gw_pin_keep_lower(const struct gw_walk *walk, uint64_t hash,
                                      struct gw_pin *own, uint64_t word)
 {
+    uint64_t fingerprint = hash >> GW_PIN_FINGERPRINT_SHIFT;
+    uint32_t mask = walk->layout->pin_buckets_mask;
+    struct gw_pin_bucket *bucket = gw_pin_bucket_at(walk, (uint32_t)hash);
     uint64_t lower;
     struct gw_pin *found = gw_pin_find(walk, hash, &lower);
-    if (GW_LIKELY(found == own || !found)) {
-        return (uint32_t)word & GW_OWNER_MASK;
+    if (GW_UNLIKELY(found && found != own)) {
+        gw_pin_clear_flow(own, fingerprint);
+        return (uint32_t)lower & GW_OWNER_MASK;
     }
-    // Ours may carry the overflow bit by now.
-    gw_pin_clear(own, word);
-    gw_pin_clear(own, word | GW_PIN_OVERFLOW);
-    return (uint32_t)lower & GW_OWNER_MASK;
+    gw_pin_clear_others(bucket, fingerprint, own);
+    if ((gw_read_once64(&bucket->way[0].first) & GW_PIN_OVERFLOW) != 0) {
+        gw_pin_clear_others(
+            gw_pin_bucket_at(walk, gw_pin_other_bucket((uint32_t)hash, fingerprint, mask)),
+            fingerprint, own);
+    }
+    return (uint32_t)word & GW_OWNER_MASK;
 }
 
 // Pins the flow to `backend`. Returns the backend that the flow is pinned to, which is another
