@@ -176,8 +176,9 @@ gw_slot Selection::owned_by(const Service &service, gw_slot slot, uint32_t owner
         return slot;
     }
     // Of a slot that is moving already, connections without a pin are older than all of it.
-    const uint32_t previous =
-        gw_slot_state_of(slot) == GW_SLOT_MOVING ? gw_slot_previous(slot) : gw_slot_owner(slot);
+    const uint32_t previous = gw_slot_previous(slot) != GW_PREVIOUS_NONE
+                                  ? gw_slot_previous(slot)
+                                  : gw_slot_owner(slot);
     return can_receive(previous) ? gw_slot_make(owner, GW_SLOT_MOVING, previous)
                                  : gw_slot_make(owner, GW_SLOT_PINNED, GW_PREVIOUS_NONE);
 }
@@ -378,8 +379,9 @@ void Selection::settle_slot(Service &service, size_t at, Moment now)
         if (refused) {
             write(service, at, slot, now);  // learning begins again
         } else if (has_passed(note.changed, timing_.learning + timing_.grace, now.time)) {
-            // The previous owner stays written until it is certain that packets which were on
-            // their way have found room too.
+            // Ending: the previous owner stays written until it is certain that packets which
+            // were on their way have found room too. Until then no packet may go without a pin
+            // to the owner, where it would be lost if the slot had to go back to moving.
             write(service, at, with_state(slot, GW_SLOT_PINNED, previous), now);
         }
         return;
@@ -389,7 +391,6 @@ void Selection::settle_slot(Service &service, size_t at, Moment now)
             write(service, at, with_state(slot, GW_SLOT_MOVING, previous), now);
         } else if (has_passed(note.changed, timing_.grace, now.time)) {
             write(service, at, with_state(slot, GW_SLOT_PINNED, GW_PREVIOUS_NONE), now);
-            service.notes[at].changed = note.changed;
         }
         return;
     }

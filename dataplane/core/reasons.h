@@ -40,7 +40,10 @@
       "ICMP to a service address that is neither an echo request nor an error")              \
     X(ICMP_QUOTE, "icmp_quote", "drop",                                                      \
       "an ICMP error to a service address whose quoted packet names no flow of ours")        \
-    X(NO_HEADROOM, "no_headroom", "drop", "no room could be made for the outer header")
+    X(NO_HEADROOM, "no_headroom", "drop", "no room could be made for the outer header")      \
+    X(NO_PIN, "no_pin", "drop",                                                              \
+      "a new connection found no room for its pin in the second in which a move ends; its "  \
+      "client asks again")
 
 enum gw_reason {
 #define GW_REASON_ENUM(constant, name, verdict, meaning) GW_REASON_##constant,

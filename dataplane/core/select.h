@@ -5,11 +5,14 @@
 //   slot         pin found     no pin, SYN           no pin, not SYN
 //   stable       -- owner, nothing is looked up --
 //   moving       its backend   owner, pinned         previous owner, pinned
+//   ending       its backend   owner, pinned         previous owner, pinned
 //   pinned       its backend   owner                 owner
 //   every flow   its backend   owner, pinned         owner, pinned
 //
-// Without room for a pin, a moving slot's packet goes to the previous owner: where a later
-// packet without a pin would go. docs/design/0006-selection.md says why.
+// (Ending: pinned, with a previous owner.) Without room for a pin, a moving slot's packet goes
+// to the previous owner: where a later packet without a pin would go. Of an ending slot it is
+// not known where that will be, so a SYN is dropped, to be sent again.
+// docs/design/0006-selection.md says why.
 #pragma once
 
 #include "pins.h"
@@ -72,11 +75,12 @@ GW_INLINE struct gw_pinless gw_select_pinless(const struct gw_walk *walk, gw_slo
 {
     struct gw_pinless choice = {gw_slot_owner(slot), gw_slot_owner(slot), 0, !gw_is_syn(walk)};
     enum gw_slot_state state = gw_slot_state_of(slot);
-    if (state == GW_SLOT_MOVING) {
+    if (state == GW_SLOT_MOVING || state == GW_SLOT_PINNED) {
         uint32_t previous = gw_slot_previous(slot);
         // None or dead: nothing to learn. The control plane is about to say so in the slot.
         if (previous <= walk->layout->backends_mask && !gw_backend_is_dead(walk, previous)) {
-            choice.unpinned = previous;
+            choice.unpinned =
+                state == GW_SLOT_PINNED && gw_is_syn(walk) ? GW_OWNER_NONE : previous;
             choice.is_pinned = 1;
             if (!gw_is_syn(walk)) {
                 choice.backend = previous;
@@ -146,7 +150,7 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
     return pinned;
 }
 
-// Sets walk->backend. FORWARDED or NO_BACKEND.
+// Sets walk->backend. FORWARDED, NO_BACKEND or NO_PIN.
 GW_INLINE enum gw_reason gw_select(struct gw_walk *walk, struct gw_packet *packet)
 {
     const struct gw_service *service =
@@ -167,5 +171,8 @@ GW_INLINE enum gw_reason gw_select(struct gw_walk *walk, struct gw_packet *packe
         GW_INTERLEAVE();
         walk->backend = gw_select_tracked(walk, packet, slot, index);
     }
-    return walk->backend == GW_OWNER_NONE ? GW_REASON_NO_BACKEND : GW_REASON_FORWARDED;
+    if (GW_LIKELY(walk->backend != GW_OWNER_NONE)) {
+        return GW_REASON_FORWARDED;
+    }
+    return gw_slot_owner(slot) == GW_OWNER_NONE ? GW_REASON_NO_BACKEND : GW_REASON_NO_PIN;
 }
