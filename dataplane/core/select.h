@@ -10,9 +10,10 @@
 //   every flow   its backend   owner, pinned         owner, pinned
 //
 // (Ending: pinned, with a previous owner.) Without room for a pin, a moving slot's packet goes
-// to the previous owner: where a later packet without a pin would go. Of an ending slot it is
-// not known where that will be, so a SYN is dropped, to be sent again.
-// docs/design/0006-selection.md says why.
+// to the previous owner: where a later packet without a pin would go. Of an ending slot, or one
+// whose previous owner has died, it is not known where that will be: another change may be
+// written already. So a SYN is dropped, to be sent again. A dead previous owner has no
+// connections, and what is no SYN goes to the owner. docs/design/0006-selection.md says why.
 #pragma once
 
 #include "pins.h"
@@ -75,16 +76,15 @@ GW_INLINE struct gw_pinless gw_select_pinless(const struct gw_walk *walk, gw_slo
 {
     struct gw_pinless choice = {gw_slot_owner(slot), gw_slot_owner(slot), 0, !gw_is_syn(walk)};
     enum gw_slot_state state = gw_slot_state_of(slot);
-    if (state == GW_SLOT_MOVING || state == GW_SLOT_PINNED) {
-        uint32_t previous = gw_slot_previous(slot);
-        // None or dead: nothing to learn. The control plane is about to say so in the slot.
-        if (previous <= walk->layout->backends_mask && !gw_backend_is_dead(walk, previous)) {
-            choice.unpinned =
-                state == GW_SLOT_PINNED && gw_is_syn(walk) ? GW_OWNER_NONE : previous;
+    uint32_t previous = gw_slot_previous(slot);
+    if (previous <= walk->layout->backends_mask && state != GW_SLOT_EVERY_FLOW) {
+        int is_dead = gw_backend_is_dead(walk, previous);
+        if (gw_is_syn(walk)) {
             choice.is_pinned = 1;
-            if (!gw_is_syn(walk)) {
-                choice.backend = previous;
-            }
+            choice.unpinned = state == GW_SLOT_PINNED || is_dead ? GW_OWNER_NONE : previous;
+        } else if (!is_dead) {
+            choice.is_pinned = 1;
+            choice.backend = choice.unpinned = previous;
         }
     } else if (state == GW_SLOT_EVERY_FLOW) {
         choice.is_pinned = 1;
@@ -128,7 +128,7 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
             gw_count_event(walk, GW_EVENT_PIN_HIT);
             if (!walk->is_icmp_error && !gw_pin_refresh(walk, pin, first, now)) {
                 // Replaced in this moment; where the flow is at home is still known.
-                gw_pin_insert(walk, hash, backend, GW_PIN_CONFIRMED,
+                gw_pin_insert(walk, hash, backend, gw_is_syn(walk) ? 0 : GW_PIN_CONFIRMED,
                               gw_pin_second(walk, slot_index, now));
             }
             return backend;
