@@ -1,87 +1,8 @@
 #include "control/plane/directory.hpp"
 
-#include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <map>
-#include <string>
 
 namespace guideway::plane {
-namespace {
-
-constexpr int kSeedsMax = 1000;
-
-unsigned idle_copy(const Tables &tables)
-{
-    return tables.header().active_directory == 0 ? 1 : 0;
-}
-
-uint64_t seed_number(int attempt)
-{
-    return (0x9e3779b97f4a7c15ULL * (2 * static_cast<uint64_t>(attempt) + 1)) | 1;
-}
-
-bool is_empty(const gw_address &address)
-{
-    return (address.high | address.low) == 0;
-}
-
-// The index the address was given, or GW_INDEX_NONE-like failure by returning false.
-bool place_address(std::span<gw_address_bucket> buckets, uint64_t seed, const gw_address &key,
-                   uint32_t &index)
-{
-    const uint32_t bucket =
-        gw_address_hash(seed, key.high, key.low) & static_cast<uint32_t>(buckets.size() - 1);
-    for (uint32_t way = 0; way < GW_ADDRESS_WAYS; way++) {
-        if (is_empty(buckets[bucket].way[way])) {
-            buckets[bucket].way[way] = key;
-            index = bucket * GW_ADDRESS_WAYS + way;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool place_port(std::span<gw_port_bucket> buckets, uint64_t seed, uint64_t key, uint32_t value)
-{
-    const uint32_t bucket = gw_port_hash(seed, key) & static_cast<uint32_t>(buckets.size() - 1);
-    for (uint64_t &way : buckets[bucket].way) {
-        if (way == 0) {
-            way = key | value;
-            return true;
-        }
-    }
-    return false;
-}
-
-bool place_all(DirectoryImage &image, const std::vector<DirectoryEntry> &entries)
-{
-    const std::span addresses(image.addresses);
-    const std::span ports(image.ports);
-    const uint64_t seed = image.seed;
-    std::map<model::IpAddress, uint32_t> placed;
-    for (const auto &entry : entries) {
-        auto known = placed.find(entry.address);
-        if (known == placed.end()) {
-            uint32_t index = 0;
-            if (!place_address(addresses, seed, directory_address(entry.address), index) ||
-                !place_port(ports, seed, gw_port_key(index, 0, 0),
-                            entry.unmatched == model::Unmatched::kPass ? GW_UNMATCHED_PASS
-                                                                       : GW_UNMATCHED_DROP)) {
-                return false;
-            }
-            known = placed.emplace(entry.address, index).first;
-        }
-        const uint64_t key =
-            gw_port_key(known->second, entry.protocol, gw_to_be16(entry.port).raw);
-        if (!place_port(ports, seed, key, entry.service)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-}  // namespace
 
 gw_address directory_address(const model::IpAddress &address)
 {
@@ -95,35 +16,14 @@ gw_address directory_address(const model::IpAddress &address)
     return key;
 }
 
-Result<DirectoryImage> build_directory(const gw_layout &layout,
-                                       const std::vector<DirectoryEntry> &entries)
+DirectoryEntry directory_entry(const model::Service &service, uint32_t index)
 {
-    for (int attempt = 0; attempt < kSeedsMax; attempt++) {
-        DirectoryImage image{
-            .seed = seed_number(attempt),
-            .addresses = std::vector<gw_address_bucket>(layout.address_buckets_mask + 1UL),
-            .ports = std::vector<gw_port_bucket>(layout.port_buckets_mask + 1UL)};
-        if (place_all(image, entries)) {
-            return image;
-        }
-    }
-    return fail("cannot place " + std::to_string(entries.size()) +
-                " services in the directory with any of " + std::to_string(kSeedsMax) +
-                " seeds; raise capacity.addresses or capacity.services");
-}
-
-void write_idle_directory(const Tables &tables, const DirectoryImage &image)
-{
-    const unsigned copy = idle_copy(tables);
-    tables.directory(copy).seed = image.seed;
-    std::ranges::copy(image.addresses, tables.address_buckets(copy).begin());
-    std::ranges::copy(image.ports, tables.port_buckets(copy).begin());
-}
-
-void activate_idle_directory(const Tables &tables)
-{
-    std::atomic_ref(tables.header().active_directory)
-        .store(idle_copy(tables), std::memory_order_release);
+    return {.address = directory_address(service.address),
+            .protocol = static_cast<uint8_t>(service.protocol),
+            .port_raw = gw_to_be16(service.port).raw,
+            .service = index,
+            .unmatched = service.unmatched == model::Unmatched::kPass ? GW_UNMATCHED_PASS
+                                                                      : GW_UNMATCHED_DROP};
 }
 
 }  // namespace guideway::plane

@@ -1,44 +1,13 @@
-// Builds the directory: addresses and ports hashed into buckets that never overflow.
+// What is desired, in the words of the directory (dataplane/tables/directory.hpp).
 #pragma once
 
-#include <cstdint>
-#include <vector>
-
-#include "control/model/address.hpp"
 #include "control/model/desired.hpp"
-#include "dataplane/error.hpp"
-#include "dataplane/tables/tables.hpp"
+#include "dataplane/tables/directory.hpp"
 
 namespace guideway::plane {
 
-struct DirectoryEntry {
-    model::IpAddress address;
-    uint8_t protocol = 0;
-    uint16_t port = 0;                                     // host order
-    uint32_t service = 0;                                  // index
-    model::Unmatched unmatched = model::Unmatched::kDrop;  // equal for one address
-};
-
 [[nodiscard]] gw_address directory_address(const model::IpAddress &address);
 
-// A directory's content, placed but not yet anywhere that packets look.
-struct DirectoryImage {
-    uint64_t seed = 0;
-    std::vector<gw_address_bucket> addresses;
-    std::vector<gw_port_bucket> ports;
-};
-
-// Fails when no seed was found for which every entry has room, which within the capacity
-// does not happen by chance.
-[[nodiscard]] Result<DirectoryImage> build_directory(
-    const gw_layout &layout, const std::vector<DirectoryEntry> &entries);
-
-// Writes `image` into the copy of the directory that is not in use. Packets do not see it
-// until activate_idle_directory().
-void write_idle_directory(const Tables &tables, const DirectoryImage &image);
-
-// Makes the idle copy the current one, by one word. The copy it replaces may be read by
-// packets that began before; it must not be written until those have ended.
-void activate_idle_directory(const Tables &tables);
+[[nodiscard]] DirectoryEntry directory_entry(const model::Service &service, uint32_t index);
 
 }  // namespace guideway::plane

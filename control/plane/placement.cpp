@@ -188,12 +188,7 @@ Result<Placement> place(const Tables &tables, const std::set<uint32_t> &services
 
     std::vector<DirectoryEntry> entries;
     for (size_t i = 0; i < desired.services.size(); i++) {
-        const auto &service = desired.services[i];
-        entries.push_back({.address = service.address,
-                           .protocol = static_cast<uint8_t>(service.protocol),
-                           .port = service.port,
-                           .service = placement.services[i],
-                           .unmatched = service.unmatched});
+        entries.push_back(directory_entry(desired.services[i], placement.services[i]));
     }
     auto directory = build_directory(tables.layout(), entries);
     if (!directory) {

@@ -19,6 +19,11 @@
 //
 // A flow has two candidate buckets of one cache line. Only expired pins, and unconfirmed ones
 // older than a handshake, are replaced: without room the pin is refused.
+//
+// The fingerprint alone says which buckets they are, so that a pin can be moved to a table of
+// another size: its low 23 bits the first one, the others the second. In a table of 2^b buckets
+// a flow is thus taken for another of the same bucket with probability 2^(b - 47): with a million
+// pins, for one in 10^8 of the flows that are looked up.
 #pragma once
 
 #include "walk.h"
@@ -46,7 +51,7 @@ GW_INLINE uint64_t gw_pin_hash(const struct gw_walk *walk)
 // The other bucket of a flow, from either; the same only where there is one bucket.
 GW_INLINE uint32_t gw_pin_other_bucket(uint32_t bucket, uint64_t fingerprint, uint32_t mask)
 {
-    return (bucket ^ ((uint32_t)(fingerprint >> 7) | 1)) & mask;
+    return (bucket ^ ((uint32_t)(fingerprint >> 23) | 1)) & mask;
 }
 
 GW_INLINE struct gw_pin_bucket *gw_pin_bucket_at(const struct gw_walk *walk, uint32_t bucket)
@@ -82,13 +87,13 @@ GW_INLINE struct gw_pin *gw_pin_in_bucket(struct gw_pin_bucket *bucket, uint64_t
 GW_INLINE struct gw_pin *gw_pin_find(const struct gw_walk *walk, uint64_t hash, uint64_t *first)
 {
     uint64_t fingerprint = hash >> GW_PIN_FINGERPRINT_SHIFT;
-    struct gw_pin_bucket *bucket = gw_pin_bucket_at(walk, (uint32_t)hash);
+    struct gw_pin_bucket *bucket = gw_pin_bucket_at(walk, (uint32_t)fingerprint);
     struct gw_pin *pin = gw_pin_in_bucket(bucket, fingerprint, first);
     if (pin || GW_LIKELY((gw_read_once64(&bucket->way[0].first) & GW_PIN_OVERFLOW) == 0)) {
         return pin;
     }
-    bucket = gw_pin_bucket_at(
-        walk, gw_pin_other_bucket((uint32_t)hash, fingerprint, walk->layout->pin_buckets_mask));
+    bucket = gw_pin_bucket_at(walk, gw_pin_other_bucket((uint32_t)fingerprint, fingerprint,
+                                                        walk->layout->pin_buckets_mask));
     return gw_pin_in_bucket(bucket, fingerprint, first);
 }
 
@@ -198,7 +203,7 @@ GW_INLINE uint32_t gw_pin_insert(const struct gw_walk *walk, uint64_t hash, uint
     uint32_t now = (uint32_t)(second >> GW_PIN_SEEN_SHIFT);
     uint64_t fingerprint = hash >> GW_PIN_FINGERPRINT_SHIFT;
     uint64_t word = gw_pin_word(fingerprint, backend, confirmed);
-    struct gw_pin_bucket *bucket = gw_pin_bucket_at(walk, (uint32_t)hash);
+    struct gw_pin_bucket *bucket = gw_pin_bucket_at(walk, (uint32_t)fingerprint);
     struct gw_pin *pin = gw_pin_claim(bucket, times, now);
     if (!pin) {
         uint64_t head = gw_read_once64(&bucket->way[0].first);
@@ -209,7 +214,7 @@ GW_INLINE uint32_t gw_pin_insert(const struct gw_walk *walk, uint64_t hash, uint
                 head) {
             return GW_INDEX_NONE;
         }
-        bucket = gw_pin_bucket_at(walk, gw_pin_other_bucket((uint32_t)hash, fingerprint,
+        bucket = gw_pin_bucket_at(walk, gw_pin_other_bucket((uint32_t)fingerprint, fingerprint,
                                                             walk->layout->pin_buckets_mask));
         pin = gw_pin_claim(bucket, times, now);
         if (!pin) {

@@ -42,6 +42,12 @@
 //       Its layout. Constants to the BPF verifier, which proves the bounds of every
 //       access from them.
 //
+//   uint8_t *gw_former_tables(struct gw_packet *)
+//   const struct gw_layout *gw_former_layout(struct gw_packet *)
+//       While tables are being replaced by others: where the pins are that have not been moved
+//       yet. Of the layout only pins_offset and pin_buckets_mask are filled in. 0: there are
+//       none, which is a constant to the BPF verifier.
+//
 //   uint32_t gw_generation(struct gw_packet *)
 //       The generation this program was loaded as, or GW_GENERATION_ALONE.
 #pragma once

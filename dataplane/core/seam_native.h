@@ -15,6 +15,8 @@ struct gw_packet {
     uint32_t ingress_ifindex;
     uint32_t cpu;
     uint32_t generation;
+    uint8_t *former_tables;  // none: 0
+    const struct gw_layout *former_layout;
 };
 
 GW_INLINE uint8_t *gw_data(struct gw_packet *packet)
@@ -73,6 +75,16 @@ GW_INLINE uint8_t *gw_tables(struct gw_packet *packet)
 GW_INLINE const struct gw_layout *gw_tables_layout(struct gw_packet *packet)
 {
     return packet->layout;
+}
+
+GW_INLINE uint8_t *gw_former_tables(struct gw_packet *packet)
+{
+    return packet->former_tables;
+}
+
+GW_INLINE const struct gw_layout *gw_former_layout(struct gw_packet *packet)
+{
+    return packet->former_layout;
 }
 
 GW_INLINE uint32_t gw_generation(struct gw_packet *packet)

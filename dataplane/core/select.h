@@ -9,6 +9,9 @@
 //   pinned       its backend   owner                 owner
 //   every flow   its backend   owner, pinned         owner, pinned
 //
+// While tables are being replaced by others, a flow without a pin in the new ones may still have
+// one in the former: it counts as its pin, and is made anew.
+//
 // (Ending: pinned, with a previous owner.) Without room for a pin, a moving slot's packet goes
 // to the previous owner: where a later packet without a pin would go. Of an ending slot, or one
 // whose previous owner has died, it is not known where that will be: another change may be
@@ -104,6 +107,42 @@ GW_INLINE void gw_count_refused(const struct gw_walk *walk, uint32_t slot_index)
     gw_count_event(walk, GW_EVENT_PIN_REFUSED);
 }
 
+// The backend that the former tables have pinned the flow to, which is pinned to it again here;
+// GW_OWNER_NONE: none. `is_over`: what they know of the flow does not hold any more.
+GW_INLINE uint32_t gw_select_former(const struct gw_walk *walk, struct gw_packet *packet,
+                                    uint64_t hash, uint64_t second, int is_over)
+{
+    struct gw_walk former = *walk;
+    struct gw_pin *pin;
+    uint64_t first = 0;
+    uint64_t former_second;
+    uint32_t backend;
+    former.tables = gw_former_tables(packet);
+    former.layout = gw_former_layout(packet);
+    if (GW_LIKELY(!former.tables)) {
+        return GW_OWNER_NONE;
+    }
+    pin = gw_pin_find(&former, hash, &first);
+    if (!pin) {
+        return GW_OWNER_NONE;
+    }
+    backend = (uint32_t)first & GW_OWNER_MASK;
+    former_second = gw_read_once64(&pin->second);
+    if (is_over || gw_backend_is_dead(walk, backend) ||
+        ((former_second & GW_PIN_CLOSING) != 0 && gw_is_syn(walk))) {
+        gw_pin_clear(pin, first);
+        return GW_OWNER_NONE;
+    }
+    gw_count_event(walk, GW_EVENT_PIN_HIT);
+    if (!walk->is_icmp_error) {
+        // Without room it stays where it is.
+        gw_pin_insert(walk, hash, backend,
+                      (first & GW_PIN_CONFIRMED) | (gw_is_syn(walk) ? 0 : GW_PIN_CONFIRMED),
+                      second | (former_second & GW_PIN_CLOSING));
+    }
+    return backend;
+}
+
 // A slot that is not stable.
 GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *packet,
                                      gw_slot slot, uint32_t slot_index)
@@ -135,6 +174,11 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
         }
     }
 
+    pinned =
+        gw_select_former(walk, packet, hash, gw_pin_second(walk, slot_index, now), pin != 0);
+    if (GW_UNLIKELY(pinned != GW_OWNER_NONE)) {
+        return pinned;
+    }
     choice = gw_select_pinless(walk, slot);
     if (!choice.is_pinned) {
         return choice.backend;

@@ -13,6 +13,16 @@
 //
 // Every size is chosen when the region is made, from a gw_capacity, and never changes in
 // it. Powers of two where an index is masked.
+//
+// The header lists the region's sections, so that a build can read tables that another one has
+// made, older or newer, and move what they hold into its own (dataplane/tables/migrate.hpp).
+// That works as long as
+//   - records grow at their end only, and zero in what is new means "as before";
+//   - a table that is new is a section of a kind that is new: zero or absent, it changes nothing;
+//   - the numbers of kinds, reasons, events and states keep their meaning;
+//   - the words of slots and pins, a pin's bucket, and the header up to the end of its list of
+//     sections stay as they are.
+// What cannot be done so makes GW_TABLES_ABI another number, and takes a detach.
 #pragma once
 
 #include "hash.h"
@@ -33,7 +43,8 @@ struct gw_capacity {
 };
 
 // Where each table begins, in bytes from the start of the region, and its bounds. An
-// engine that wants them as constants (BPF) gets a copy when it is loaded.
+// engine that wants them as constants (BPF) gets a copy when it is loaded. Only the build that
+// made the region knows this structure; others read its sections.
 struct gw_layout {
     uint32_t address_buckets_mask;
     uint32_t port_buckets_mask;
@@ -63,6 +74,31 @@ struct gw_pin_times {
     uint32_t handshake_ticks;  // unconfirmed, where its place is needed
 };
 
+// What a section holds. Numbers are never given to another kind.
+enum gw_section_kind {
+    GW_SECTION_ADDRESSES_0 = 1,  // struct gw_address_bucket, of the directory's copy 0
+    GW_SECTION_ADDRESSES_1 = 2,
+    GW_SECTION_PORTS_0 = 3,  // struct gw_port_bucket
+    GW_SECTION_PORTS_1 = 4,
+    GW_SECTION_SERVICES = 5,           // struct gw_service
+    GW_SECTION_BACKENDS = 6,           // struct gw_backend
+    GW_SECTION_RINGS = 7,              // gw_slot
+    GW_SECTION_PINS = 8,               // struct gw_pin_bucket
+    GW_SECTION_COUNTERS = 9,           // areas; the following are in each, from its start
+    GW_SECTION_COUNTED_REASONS = 10,   // uint64_t, by gw_reason
+    GW_SECTION_COUNTED_EVENTS = 11,    // uint64_t, by gw_event
+    GW_SECTION_COUNTED_SERVICES = 12,  // struct gw_traffic, by service
+    GW_SECTION_COUNTED_BACKENDS = 13,  // struct gw_backend_traffic, by backend
+};
+
+struct gw_section {
+    uint32_t kind;    // gw_section_kind
+    uint32_t offset;  // from the start of the region, or of a counters area
+    uint32_t record_bytes;
+    uint32_t records;
+};
+
+#define GW_SECTIONS_MAX 64
 #define GW_HEADER_BYTES 4096
 struct gw_tables_header {
     uint64_t magic;
@@ -72,13 +108,19 @@ struct gw_tables_header {
     uint32_t tick_ns;            // of the coarse clock
     uint8_t boot_id[16];         // tables of another boot are empty tables
     struct gw_hash_key hash_key;
-    struct gw_capacity capacity;
-    uint32_t writer_serial;  // counts completed changes of the control plane
-    struct gw_layout layout;
+    uint32_t writer_serial;    // counts completed changes of the control plane
     uint32_t last_generation;  // highest ever given out, also to programs that never acted
     struct gw_pin_times pin_times;
+    uint32_t sections_used;
+    uint32_t reserved[32];
+    struct gw_section sections[GW_SECTIONS_MAX];
+    // Of this build alone.
+    struct gw_capacity capacity;
+    struct gw_layout layout;
 };
 GW_STATIC_ASSERT(sizeof(struct gw_tables_header) <= GW_HEADER_BYTES, "one page");
+GW_STATIC_ASSERT(__builtin_offsetof(struct gw_tables_header, sections) == 224,
+                 "where every build of this ABI looks for them");
 
 // While a dispatcher holds an old and a new program of ours, each packet meets both, and
 // active_generation says which acts. A program that is alone on its interface needs no
@@ -168,6 +210,16 @@ enum gw_affinity {
     GW_AFFINITY_FLOW = 2,        // packets of the same addresses and ports (every flow)
 };
 
+// A second build with another layout, for the tests of upgrades: records that have grown, and
+// tables in another order.
+#ifdef GW_TABLES_OTHER_LAYOUT
+#define GW_GROWN_LINES 1
+#define GW_GROWN uint64_t grown[8];
+#else
+#define GW_GROWN_LINES 0
+#define GW_GROWN
+#endif
+
 // Set once when the index is taken, before the directory names it; not changed until
 // after the directory has stopped naming it.
 struct gw_service {
@@ -180,8 +232,10 @@ struct gw_service {
     uint8_t is_ipv6;
     uint32_t affinity;  // gw_affinity
     uint32_t reserved[6];
+    GW_GROWN
 };
-GW_STATIC_ASSERT(sizeof(struct gw_service) == GW_CACHE_LINE_BYTES, "one line");
+GW_STATIC_ASSERT(sizeof(struct gw_service) == (1 + GW_GROWN_LINES) * GW_CACHE_LINE_BYTES,
+                 "one line");
 
 // A ring slot is one word, read and written whole.
 //
@@ -307,8 +361,10 @@ struct gw_backend {
     struct gw_encapsulation encapsulation[2];
     uint32_t reserved1[4];
     uint8_t outer[2][GW_OUTER_BYTES];
+    GW_GROWN
 };
-GW_STATIC_ASSERT(sizeof(struct gw_backend) == 3 * GW_CACHE_LINE_BYTES, "three lines");
+GW_STATIC_ASSERT(sizeof(struct gw_backend) == (3 + GW_GROWN_LINES) * GW_CACHE_LINE_BYTES,
+                 "three lines");
 GW_STATIC_ASSERT(__builtin_offsetof(struct gw_backend, outer) == GW_CACHE_LINE_BYTES,
                  "a packet touches two lines of a backend");
 
@@ -404,12 +460,19 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
         layout->directory_offset[i] = (uint32_t)at;
         at += directory_bytes;
     }
-    layout->services_offset = (uint32_t)at;
     layout->services_mask = capacity->services_max - 1;
+    layout->backends_mask = capacity->backends_max - 1;
+#ifdef GW_TABLES_OTHER_LAYOUT
+    layout->backends_offset = (uint32_t)at;
+    at += (uint64_t)capacity->backends_max * sizeof(struct gw_backend);
+    layout->services_offset = (uint32_t)at;
+    at += (uint64_t)capacity->services_max * sizeof(struct gw_service);
+#else
+    layout->services_offset = (uint32_t)at;
     at += (uint64_t)capacity->services_max * sizeof(struct gw_service);
     layout->backends_offset = (uint32_t)at;
-    layout->backends_mask = capacity->backends_max - 1;
     at += (uint64_t)capacity->backends_max * sizeof(struct gw_backend);
+#endif
     layout->rings_offset = (uint32_t)at;
     layout->ring_slots_max = capacity->ring_slots_max;
     at = gw_align_up(at + (uint64_t)capacity->ring_slots_max * sizeof(gw_slot),
@@ -436,4 +499,52 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
         layout->reserved[i] = 0;
     }
     return 1;
+}
+
+GW_INLINE void gw_section_add(struct gw_tables_header *header, enum gw_section_kind kind,
+                              uint32_t offset, uint64_t record_bytes, uint32_t records)
+{
+    struct gw_section *section = &header->sections[header->sections_used++];
+    section->kind = (uint32_t)kind;
+    section->offset = offset;
+    section->record_bytes = (uint32_t)record_bytes;
+    section->records = records;
+}
+
+// Lists the sections of header->layout.
+GW_INLINE void gw_sections_init(struct gw_tables_header *header)
+{
+    const struct gw_layout *layout = &header->layout;
+    uint32_t counted_services = (uint32_t)sizeof(struct gw_counters_area);
+    uint32_t i;
+    header->sections_used = 0;
+    for (i = 0; i < 2; i++) {
+        uint32_t directory = layout->directory_offset[i];
+        gw_section_add(header, i == 0 ? GW_SECTION_ADDRESSES_0 : GW_SECTION_ADDRESSES_1,
+                       directory + (uint32_t)sizeof(struct gw_directory),
+                       sizeof(struct gw_address_bucket), layout->address_buckets_mask + 1);
+        gw_section_add(header, i == 0 ? GW_SECTION_PORTS_0 : GW_SECTION_PORTS_1,
+                       directory + layout->ports_offset, sizeof(struct gw_port_bucket),
+                       layout->port_buckets_mask + 1);
+    }
+    gw_section_add(header, GW_SECTION_SERVICES, layout->services_offset,
+                   sizeof(struct gw_service), layout->services_mask + 1);
+    gw_section_add(header, GW_SECTION_BACKENDS, layout->backends_offset,
+                   sizeof(struct gw_backend), layout->backends_mask + 1);
+    gw_section_add(header, GW_SECTION_RINGS, layout->rings_offset, sizeof(gw_slot),
+                   layout->ring_slots_max);
+    gw_section_add(header, GW_SECTION_PINS, layout->pins_offset, sizeof(struct gw_pin_bucket),
+                   layout->pin_buckets_mask + 1);
+    gw_section_add(header, GW_SECTION_COUNTERS, layout->counters_offset,
+                   layout->counters_area_bytes, layout->cpus_max);
+    gw_section_add(header, GW_SECTION_COUNTED_REASONS,
+                   (uint32_t)__builtin_offsetof(struct gw_counters_area, reason),
+                   sizeof(uint64_t), GW_REASONS_MAX);
+    gw_section_add(header, GW_SECTION_COUNTED_EVENTS,
+                   (uint32_t)__builtin_offsetof(struct gw_counters_area, event),
+                   sizeof(uint64_t), GW_EVENTS_MAX);
+    gw_section_add(header, GW_SECTION_COUNTED_SERVICES, counted_services,
+                   sizeof(struct gw_traffic), layout->services_mask + 1);
+    gw_section_add(header, GW_SECTION_COUNTED_BACKENDS, layout->counters_backends_offset,
+                   sizeof(struct gw_backend_traffic), layout->backends_mask + 1);
 }

@@ -107,6 +107,7 @@ void Tables::initialise(const gw_hash_key &hash_key)
     head.hash_key = hash_key;
     head.capacity = capacity_;
     head.layout = layout_;
+    gw_sections_init(&head);
     for (unsigned copy : {0U, 1U}) {
         directory(copy).seed = 0x9e3779b97f4a7c15ULL;
     }
@@ -115,9 +116,8 @@ void Tables::initialise(const gw_hash_key &hash_key)
     head.magic = GW_TABLES_MAGIC;  // last: what has it is complete
 }
 
-Result<void> Tables::check(const gw_hash_key &hash_key) const
+Result<void> check_origin(const gw_tables_header &head)
 {
-    const auto &head = header();
     if (head.magic != GW_TABLES_MAGIC) {
         return fail("the tables were never completely initialised");
     }
@@ -129,14 +129,35 @@ Result<void> Tables::check(const gw_hash_key &hash_key) const
         !std::equal(boot.begin(), boot.end(), std::begin(head.boot_id))) {
         return fail("the tables were written before the last boot");
     }
-    if (std::memcmp(&head.capacity, &capacity_, sizeof(capacity_)) != 0 ||
-        std::memcmp(&head.layout, &layout_, sizeof(layout_)) != 0) {
-        return fail("the tables were made for another capacity");
+    return {};
+}
+
+Result<void> Tables::check(const gw_hash_key &hash_key) const
+{
+    const auto &head = header();
+    if (auto origin = check_origin(head); !origin) {
+        return origin;
     }
     if (std::memcmp(&head.hash_key, &hash_key, sizeof(hash_key)) != 0) {
         return fail("the tables were made with another hash key");
     }
+    if (!has_this_layout()) {
+        return fail("the tables were made for another capacity");
+    }
     return {};
+}
+
+bool Tables::has_this_layout() const
+{
+    const auto &head = header();
+    gw_tables_header own{};
+    own.layout = layout_;
+    gw_sections_init(&own);
+    // The sections first: what follows them in the header is another's in another's tables.
+    return head.sections_used == own.sections_used &&
+           std::memcmp(head.sections, own.sections, sizeof(own.sections)) == 0 &&
+           std::memcmp(&head.capacity, &capacity_, sizeof(capacity_)) == 0 &&
+           std::memcmp(&head.layout, &layout_, sizeof(layout_)) == 0;
 }
 
 Tables::Tables(Tables &&other) noexcept

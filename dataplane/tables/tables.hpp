@@ -16,6 +16,10 @@ namespace guideway {
 // Sizes for `capacity`, or an error that names the bound that was exceeded.
 [[nodiscard]] Result<gw_layout> tables_layout(const gw_capacity &capacity);
 
+// Fails when tables of this header were not written by this ABI, completely, and during this
+// boot of the kernel.
+[[nodiscard]] Result<void> check_origin(const gw_tables_header &header);
+
 // Sums of all CPUs' counters at one moment.
 struct CounterTotals {
     std::vector<uint64_t> reasons;             // by gw_reason; FORWARDED is the sum of services
@@ -42,8 +46,10 @@ class Tables {
     void initialise(const gw_hash_key &hash_key);
 
     // Fails when the content was not written by this ABI, during this boot of the kernel,
-    // and for this capacity and key; the message says which.
+    // and for this capacity, layout and key; the message says which.
     [[nodiscard]] Result<void> check(const gw_hash_key &hash_key) const;
+    // Whether these tables begin where this build looks for them, and end there.
+    [[nodiscard]] bool has_this_layout() const;
 
     Tables(Tables &&other) noexcept;
     Tables &operator=(Tables &&other) noexcept;

@@ -95,23 +95,22 @@ model::IpAddress model_address(const Address &address)
 
 Result<void> write_directory(const Tables &tables, const World &world)
 {
-    std::vector<plane::DirectoryEntry> entries;
+    std::vector<DirectoryEntry> entries;
     for (const auto &service : world.services) {
         const bool pass = std::ranges::find(world.unmatched_pass, service.address) !=
                           world.unmatched_pass.end();
-        entries.push_back(
-            {.address = model_address(service.address),
-             .protocol = service.protocol,
-             .port = service.port,
-             .service = static_cast<uint32_t>(entries.size()),
-             .unmatched = pass ? model::Unmatched::kPass : model::Unmatched::kDrop});
+        entries.push_back({.address = plane::directory_address(model_address(service.address)),
+                           .protocol = service.protocol,
+                           .port_raw = gw_to_be16(service.port).raw,
+                           .service = static_cast<uint32_t>(entries.size()),
+                           .unmatched = pass ? GW_UNMATCHED_PASS : GW_UNMATCHED_DROP});
     }
-    auto built = plane::build_directory(tables.layout(), entries);
+    auto built = build_directory(tables.layout(), entries);
     if (!built) {
         return std::unexpected(std::move(built.error()));
     }
-    plane::write_idle_directory(tables, *built);
-    plane::activate_idle_directory(tables);
+    write_idle_directory(tables, *built);
+    activate_idle_directory(tables);
     return {};
 }
 
