@@ -3,6 +3,7 @@
 // settle (the old ones go).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -20,12 +21,14 @@ namespace guideway::xdp {
 // How a program is known to be ours: it reads our tables, or we pinned it. Either alone must
 // do: a daemon may have been killed before it pinned, and tables can be lost.
 struct Ownership {
-    uint32_t region_map_id = 0;
+    std::set<uint32_t> region_map_ids;
     std::set<uint32_t> pinned_ids;
 
     [[nodiscard]] bool covers(const Program &program) const
     {
-        return program.uses_map(region_map_id) || pinned_ids.contains(program.id);
+        return pinned_ids.contains(program.id) ||
+               std::ranges::any_of(region_map_ids,
+                                   [&](uint32_t id) { return program.uses_map(id); });
     }
 };
 

@@ -2,6 +2,7 @@
 //
 // Pinned under PIN_DIRECTORY (in bpffs), and outliving the daemon:
 //   region              the tables
+//   region-former       those that they are replacing, until that is done (replacement.hpp)
 //   program-IFNAME      the program attached to that interface
 //   netns               a symbolic link whose target is the number of the network namespace
 //                       that these interfaces are in
@@ -39,9 +40,16 @@ class FastPath {
     };
 
     // Mounts bpffs if need be, takes the instance's lock (flock on the pin directory; a
-    // second holder is refused), and adopts the pinned region or makes a new one.
-    // A pinned region of another size, ABI or key is an error that says what to do.
+    // second holder is refused), and adopts the pinned region or makes a new one. A pinned
+    // region of another capacity or another build's layout is replaced by one of ours, with all
+    // that it holds, and the programs by ours, while packets are forwarded; attach() then.
+    // One of another ABI or key is an error that says what to do, and so is one whose content
+    // does not fit; the fast path then goes on as it was.
     [[nodiscard]] static Result<FastPath> open(const Options &options);
+
+    // The same for an open one. tables() are others afterwards: what was built on them must be
+    // built again. An error means that nothing has changed.
+    [[nodiscard]] Result<void> resize(const gw_capacity &capacity);
 
     // Makes exactly `interfaces` carry this build's program: loads it as the next
     // generation, puts it on every interface (replacing our older one without a gap,
@@ -80,6 +88,7 @@ class FastPath {
     [[nodiscard]] Tables &tables();
     [[nodiscard]] int region_fd() const;  // of the map that holds them, for other programs
     [[nodiscard]] bool adopted() const;   // the region was there before open()
+    [[nodiscard]] const std::string &moved() const;  // in words, for the log; empty: nothing
     [[nodiscard]] uint32_t generation() const;
 
     FastPath(FastPath &&) noexcept;

@@ -16,7 +16,7 @@ void LoadedProgram::Close::operator()(guideway_bpf *skeleton) const
 }
 
 Result<LoadedProgram> LoadedProgram::open(const Tables &tables, int region_fd,
-                                          uint32_t generation)
+                                          uint32_t generation, const FormerPins *former)
 {
     const Transcript transcript;
     LoadedProgram program(guideway_bpf::open());
@@ -29,7 +29,14 @@ Result<LoadedProgram> LoadedProgram::open(const Tables &tables, int region_fd,
     constants.gw_layout_constants = tables.layout();
     constants.gw_generation_constant = generation;
     constants.gw_tick_ns_constant = tables.header().tick_ns;
-    if (bpf_map__reuse_fd(program.skeleton_->maps.gw_region, region_fd) != 0) {
+    if (former != nullptr) {
+        constants.gw_former_constants.pins_offset = former->offset;
+        constants.gw_former_constants.pin_buckets_mask = former->buckets - 1;
+    }
+    // Without former tables that map is not read, and needs only be one.
+    if (bpf_map__reuse_fd(program.skeleton_->maps.gw_region, region_fd) != 0 ||
+        bpf_map__reuse_fd(program.skeleton_->maps.gw_former,
+                          former != nullptr ? former->region_fd : region_fd) != 0) {
         auto error = Error::system("give the tables to", "the XDP program");
         error.message += transcript.reason();
         return std::unexpected(std::move(error));

@@ -14,9 +14,17 @@ namespace guideway::xdp {
 
 class LoadedProgram {
   public:
+    // Where pins are that were not moved yet to the tables it is opened for.
+    struct FormerPins {
+        int region_fd = -1;
+        uint32_t offset = 0;
+        uint32_t buckets = 0;  // a power of two
+    };
+
     // Opens the object for the tables in `region_fd`. Nothing is in the kernel yet.
     [[nodiscard]] static Result<LoadedProgram> open(const Tables &tables, int region_fd,
-                                                    uint32_t generation);
+                                                    uint32_t generation,
+                                                    const FormerPins *former = nullptr);
 
     // Has the kernel verify and keep it, as an XDP program of its own.
     [[nodiscard]] Result<void> load();

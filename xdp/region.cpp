@@ -2,9 +2,11 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/mman.h>
 
 #include <cerrno>
 #include <string>
+#include <utility>
 
 namespace guideway::xdp {
 namespace {
@@ -27,8 +29,7 @@ uint32_t map_id(int fd)
     return info ? info->id : 0;
 }
 
-Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin,
-                                            uint32_t total_bytes)
+Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin)
 {
     Descriptor fd(bpf_obj_get(pin.c_str()));
     if (!fd.valid()) {
@@ -42,14 +43,12 @@ Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin,
         return std::unexpected(std::move(info.error()).within(pin.native()));
     }
     if (info->type != BPF_MAP_TYPE_ARRAY || (info->map_flags & BPF_F_MMAPABLE) == 0 ||
-        info->max_entries != 1 || info->value_size != total_bytes) {
-        return fail("the pinned tables " + pin.native() + " are of " +
-                    std::to_string(info->value_size) +
-                    " bytes, and the configured sizes need " + std::to_string(total_bytes) +
-                    ": start with the former sizes, or remove them with 'guidewayd --instance "
-                    "NAME --detach' (services stop being forwarded)");
+        info->max_entries != 1) {
+        return fail(pin.native() +
+                    " holds no tables but another kind of BPF map: remove it with 'guidewayd "
+                    "--instance NAME --detach' (services stop being forwarded)");
     }
-    return Region{std::move(fd), info->id};
+    return Region{std::move(fd), info->id, info->value_size};
 }
 
 Result<Region> new_region(uint32_t total_bytes)
@@ -66,7 +65,30 @@ Result<Region> new_region(uint32_t total_bytes)
     if (!info) {
         return std::unexpected(std::move(info.error()));
     }
-    return Region{std::move(fd), info->id};
+    return Region{std::move(fd), info->id, total_bytes};
+}
+
+Result<MappedRegion> MappedRegion::map(Region region)
+{
+    void *base = mmap(nullptr, region.total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      region.fd.get(), 0);
+    if (base == MAP_FAILED) {
+        return std::unexpected(Error::system("map", "the pinned tables"));
+    }
+    const std::span bytes(static_cast<uint8_t *>(base), region.total_bytes);
+    return MappedRegion(std::move(region), bytes);
+}
+
+MappedRegion::MappedRegion(MappedRegion &&other) noexcept
+    : region_(std::move(other.region_)), bytes_(std::exchange(other.bytes_, {}))
+{
+}
+
+MappedRegion::~MappedRegion()
+{
+    if (!bytes_.empty()) {
+        munmap(bytes_.data(), bytes_.size());
+    }
 }
 
 }  // namespace guideway::xdp

@@ -175,10 +175,7 @@ class Sharing : public Probe {
     // pinned, and the generation word is as it was.
     void put_without_letting_it_act(uint32_t generation) const
     {
-        auto layout = tables_layout(options_.capacity);
-        ASSERT_OK(layout);
-        auto region =
-            xdp::region_of_pin(options_.pin_directory / "region", layout->total_bytes);
+        auto region = xdp::region_of_pin(options_.pin_directory / "region");
         ASSERT_OK(region);
         ASSERT_TRUE(region->has_value());
         auto tables = Tables::map((*region)->fd.get(), options_.capacity, "region");
@@ -188,7 +185,7 @@ class Sharing : public Probe {
         ASSERT_OK(edge);
         const std::optional<std::string> obstacle;
         auto exchange = xdp::Exchange::prepare(
-            {*edge}, {.region_map_id = (*region)->map_id, .pinned_ids = {}},
+            {*edge}, {.region_map_ids = {(*region)->map_id}, .pinned_ids = {}},
             {.mode = Mode::kNative,
              .generation = generation,
              .open =
