@@ -328,11 +328,10 @@ void PoolHealth::set_condition(Member &member, Time now)
     const bool is_used_in_panic = is_panic_ && member.counts;
     const bool is_failed = !is_used_in_panic && (member.is_out || is_waiting(member));
     if (member.condition.failed && !is_failed) {
-        // Those that panic brings back are needed whole.
-        if (!is_used_in_panic && member.joins_slowly && member.health.state() == State::kUp) {
+        if (member.joins_slowly && member.health.state() == State::kUp) {
             member.health.begin_slow_start(now);
         }
-        member.joins_slowly = false;
+        member.joins_slowly = false;  // one that panic brings back is needed whole
     }
     member.joins_slowly |= member.is_out;
     const bool is_whole = is_failed || is_used_in_panic;

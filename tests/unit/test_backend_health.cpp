@@ -184,7 +184,12 @@ TEST(BackendHealth, FlappingIsHeldDownLongerAndLonger)
     while (one.now - one.health.since() < kFlapWindow) {
         one.probe(kOk);
     }
-    EXPECT_EQ(flap(), Change::kDown);
+    for (size_t i = 0; i < kFlapsMax; i++) {
+        EXPECT_EQ(flap(), Change::kDown);
+        one.probe(kOk, 2);
+    }
+    EXPECT_EQ(flap(), Change::kDownAndHeld);
+    EXPECT_EQ(one.health.held_until() - one.now, kHoldFirst);
 }
 
 TEST(BackendHealth, AnEjectedBackendIsHeldDown)

@@ -103,16 +103,12 @@ TEST(ConfigHealth, IsTheSameAfterBeingWrittenOut)
 {
     for (const std::string health :
          {"type: none", "type: none, interval: 5s, sni: a.example, ca: /x, path: /y",
-          "type: tcp, interval: 90s, recheck: 10s, slow_start: 36h30m", "type: tcp, port: 53",
+          "type: tcp, interval: 90s, recheck: 10s, rise: 7, jitter: 3", "type: tcp, port: 53",
           "type: tcp, interval: 90s, timeout: 1001ms, slow_start: 60m",
           "type: http, path: '/\\\"', body: 'say \"a: b # \\ c\"', host: '[2001:db8::1]:80'",
           "type: https, verify: true, host: null.example, expect_status: [599, 100-102]",
           "type: https, body: 'null', through: direct, passive: {at_least: 1}"}) {
         const auto document = parse("edge.yaml", checked(health).text());
-        if (health.find("36h30m") != std::string::npos) {
-            EXPECT_FALSE(document);
-            continue;
-        }
         ASSERT_TRUE(document) << health << document.error().front().to_string();
         const auto again = parse("emitted.yaml", emit(document->desired));
         ASSERT_TRUE(again) << emit(document->desired) << again.error().front().to_string();
@@ -342,13 +338,16 @@ TEST(ConfigConnections, AreBounded)
 
 TEST(ConfigAffinity, FitsTheProtocol)
 {
-    const auto affinity = [](const std::string &protocol, const std::string &rest) {
+    const auto affinity = [](const std::string &protocol,
+                             const std::string &rest) -> std::optional<model::Affinity> {
         Parts parts;
         parts.services = service("listen: '" + protocol + "://203.0.113.10:443'" + rest);
         const auto document = parse("edge.yaml", parts.text());
-        EXPECT_TRUE(document) << document.error().front().to_string();
+        if (!document) {
+            return std::nullopt;
+        }
         const auto again = parse("emitted.yaml", emit(document->desired));
-        EXPECT_EQ(again->desired, document->desired);
+        EXPECT_TRUE(again && again->desired == document->desired);
         return document->desired.services[0].affinity;
     };
     EXPECT_EQ(affinity("tcp", ""), model::Affinity::kConnection);

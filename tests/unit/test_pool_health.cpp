@@ -142,6 +142,30 @@ TEST(PoolHealth, TooFewHealthyBackendsArePanic)
     EXPECT_EQ(world.events().back(), "panic ends: 50 % of the weight looks healthy");
 }
 
+TEST(PoolHealth, AFailureWaitsWhileOthersAreFailingToo)
+{
+    model::Health health = tcp();
+    health.recheck = health.interval;
+    World world(pool_of(5, health), 1);
+    world.run(20s);
+    world.set(0, Mode::kRefuses);
+    world.set(1, Mode::kRefuses);
+    const auto is_down = [&](uint32_t i) {
+        return world.member(i).health.state() == State::kDown;
+    };
+    while (!is_down(0) && !is_down(1)) {
+        world.run(1ms);
+    }
+    const uint32_t first = is_down(0) ? 0 : 1;
+    ASSERT_FALSE(is_down(1 - first));
+    EXPECT_FALSE(world.condition(first).failed);
+    world.run(health.interval - 1ms);
+    EXPECT_FALSE(world.condition(first).failed);
+    world.run(2ms);
+    EXPECT_TRUE(world.condition(first).cut) << "at that moment, whatever the probes do";
+    EXPECT_FALSE(world.health().is_panic());
+}
+
 TEST(PoolHealth, PanicGoesByWeight)
 {
     model::Pool pool = pool_of(4, tcp());
@@ -278,6 +302,7 @@ TEST(PoolHealth, RepeatedSynsEject)
     // Again, for twice as long; other tables begin to count at zero.
     counts = {};
     observe(0, 0);
+    EXPECT_FALSE(world.condition(1).failed);
     observe(20, 20);
     world.run(59s);
     EXPECT_TRUE(world.condition(1).failed);
@@ -329,6 +354,31 @@ TEST(PoolHealth, IsTrustedAfterARestart)
     after.run(10s);
     EXPECT_TRUE(after.condition(3).failed);
     EXPECT_EQ(after.condition(1).share_percent, 25U);
+}
+
+TEST(PoolHealth, WhatWaitedBeforeARestartWaitsOn)
+{
+    model::Health health = tcp();
+    health.interval = 20s;
+    health.fall = 2;
+    World before(pool_of(6, health), 1);
+    before.run(1min);
+    before.set(0, Mode::kRefuses);
+    before.run(1min);
+    ASSERT_TRUE(before.condition(0).cut);
+    before.set(1, Mode::kRefuses);
+    before.set(2, Mode::kRefuses);
+    while (before.member(1).waits_until == Time::min() &&
+           before.member(2).waits_until == Time::min()) {
+        before.run(1ms);
+    }
+    const uint32_t waiting = before.member(1).waits_until == Time::min() ? 2 : 1;
+    World after(before.pool(), 2, before.health().remembered(before.now()));
+    EXPECT_TRUE(after.condition(0).cut) << "was out already";
+    EXPECT_EQ(after.condition(waiting), model::Condition());
+    after.set_all(Mode::kRefuses);
+    after.run(21s);
+    EXPECT_TRUE(after.health().is_panic() || after.condition(waiting).cut);
 }
 
 TEST(PoolHealth, FollowsTheConfiguration)
