@@ -58,12 +58,25 @@ struct FileVersion {
     }
 };
 
-// ---- A BIO over a socket that neither owns it nor lets a write end the process: OpenSSL's
-// own writes without MSG_NOSIGNAL.
+// ---- A BIO over a socket that it does not own. What is written is gathered until the other
+// side is needed, so that the end of a handshake and the request leave as one segment; and it
+// leaves without a signal when nobody is there any more.
 
 struct SocketEnd {
     int fd = -1;
+    std::string gathered;
     bool ended = false;  // by the other side
+
+    // False when not everything has left, with errno.
+    bool flush()
+    {
+        const ssize_t sent = ::send(fd, gathered.data(), gathered.size(), MSG_NOSIGNAL);
+        gathered.erase(0, sent > 0 ? static_cast<size_t>(sent) : 0);
+        if (sent >= 0 && !gathered.empty()) {
+            errno = EAGAIN;
+        }
+        return gathered.empty();
+    }
 };
 
 SocketEnd &socket_of(BIO *bio)
@@ -71,25 +84,26 @@ SocketEnd &socket_of(BIO *bio)
     return *static_cast<SocketEnd *>(BIO_get_data(bio));
 }
 
-int write_socket(BIO *bio, const char *bytes, int count)
+int gather(BIO *bio, const char *bytes, int count)
 {
     BIO_clear_retry_flags(bio);
-    const ssize_t sent =
-        ::send(socket_of(bio).fd, bytes, static_cast<size_t>(count), MSG_NOSIGNAL);
-    if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
-        BIO_set_retry_write(bio);
-    }
-    return static_cast<int>(sent);
+    socket_of(bio).gathered.append(bytes, static_cast<size_t>(count));
+    return count;
 }
 
 int read_socket(BIO *bio, char *room, int count)
 {
     BIO_clear_retry_flags(bio);
-    const ssize_t received = ::recv(socket_of(bio).fd, room, static_cast<size_t>(count), 0);
+    auto &socket = socket_of(bio);
+    if (!socket.gathered.empty()) {
+        BIO_set_retry_read(bio);  // nothing can be answered yet
+        return -1;
+    }
+    const ssize_t received = ::recv(socket.fd, room, static_cast<size_t>(count), 0);
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) {
         BIO_set_retry_read(bio);
     }
-    socket_of(bio).ended = received == 0;
+    socket.ended = received == 0;
     return static_cast<int>(received);
 }
 
@@ -109,7 +123,7 @@ BIO_METHOD *socket_method()
 {
     static BIO_METHOD *const method = [] {
         auto *made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "probe socket");
-        BIO_meth_set_write(made, write_socket);
+        BIO_meth_set_write(made, gather);
         BIO_meth_set_read(made, read_socket);
         BIO_meth_set_ctrl(made, control_socket);
         return made;
@@ -171,21 +185,37 @@ class TlsChannel : public Channel {
 
     Progress handshake() override
     {
+        if (auto stuck = flush()) {
+            return *stuck;
+        }
         ERR_clear_error();
         const int result = SSL_connect(connection_.get());
         return result == 1 ? Progress{} : outcome_of(result, true);
     }
 
+    // Done when OpenSSL has taken the bytes and the socket too: `unsent_` are those that only
+    // OpenSSL has.
     Progress send(std::string_view bytes) override
     {
-        ERR_clear_error();
-        size_t sent = 0;
-        const int result = SSL_write_ex(connection_.get(), bytes.data(), bytes.size(), &sent);
-        return result == 1 ? Progress{.bytes = sent} : outcome_of(result, false);
+        if (unsent_ == 0) {
+            ERR_clear_error();
+            const int result =
+                SSL_write_ex(connection_.get(), bytes.data(), bytes.size(), &unsent_);
+            if (result != 1) {
+                return outcome_of(result, false);
+            }
+        }
+        if (auto stuck = flush()) {
+            return *stuck;
+        }
+        return {.bytes = std::exchange(unsent_, 0)};
     }
 
     Progress receive(std::span<char> room) override
     {
+        if (auto stuck = flush()) {
+            return *stuck;
+        }
         ERR_clear_error();
         size_t received = 0;
         const int result = SSL_read_ex(connection_.get(), room.data(), room.size(), &received);
@@ -204,11 +234,28 @@ class TlsChannel : public Channel {
     }
 
   private:
+    // What keeps the gathered bytes from leaving, if anything does.
+    std::optional<Progress> flush()
+    {
+        if (socket_.gathered.empty() || socket_.flush()) {
+            return std::nullopt;
+        }
+        if (errno == EAGAIN || errno == EINTR) {
+            return Progress{.kind = Progress::Kind::kWaitWrite};
+        }
+        // Who refuses may have said why: that is still to be read.
+        socket_.gathered.clear();
+        return failed(words_for(errno));
+    }
+
     Progress outcome_of(int result, bool in_handshake)
     {
         const int error_number = errno;
         switch (SSL_get_error(connection_.get(), result)) {
             case SSL_ERROR_WANT_READ:
+                if (auto stuck = flush()) {
+                    return *stuck;
+                }
                 return {.kind = Progress::Kind::kWaitRead};
             case SSL_ERROR_WANT_WRITE:
                 return {.kind = Progress::Kind::kWaitWrite};
@@ -247,6 +294,7 @@ class TlsChannel : public Channel {
     SocketEnd socket_;
     std::unique_ptr<SSL, FreeConnection> connection_;
     std::string server_;
+    size_t unsent_ = 0;
 };
 
 Tls::Tls() = default;
@@ -272,6 +320,7 @@ Result<Tls::Trust *> Tls::trust_for(const ProbeTarget &target)
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_read_ahead(context, 1);
     static constexpr unsigned char kHttp[] = "\x08http/1.1";
     SSL_CTX_set_alpn_protos(context, kHttp, sizeof(kHttp) - 1);
