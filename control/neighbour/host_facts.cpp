@@ -1,5 +1,7 @@
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 
+#include <array>
 #include <cerrno>
 
 #include "control/neighbour/messages.hpp"
@@ -77,6 +79,31 @@ Result<model::HostFacts> host_facts(const std::set<model::IpAddress> &addresses)
         }
     }
     return facts;
+}
+
+Result<std::set<std::string>> interfaces_towards(const model::IpAddress &address)
+{
+    auto asker = Asker::open();
+    if (!asker) {
+        return std::unexpected(std::move(asker.error()));
+    }
+    std::set<std::string> names;
+    const auto asked = asker->ask(get_route_entry(address), [&](const nlmsghdr &message) {
+        const auto route = parse_route(message);
+        if (!route || route->type != RTN_UNICAST) {
+            return;
+        }
+        for (const uint32_t ifindex : parse_route_interfaces(message)) {
+            std::array<char, IF_NAMESIZE> name{};
+            if (if_indextoname(ifindex, name.data()) != nullptr) {
+                names.emplace(name.data());
+            }
+        }
+    });
+    if (!asked && !is_no_route(asked.error().error_number)) {
+        return cannot_ask("the route to " + address.to_string(), asked.error());
+    }
+    return names;
 }
 
 }  // namespace guideway::neighbour

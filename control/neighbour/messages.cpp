@@ -272,6 +272,35 @@ std::optional<Route> parse_route(const nlmsghdr &message)
     return route;
 }
 
+std::vector<uint32_t> parse_route_interfaces(const nlmsghdr &message)
+{
+    std::vector<uint32_t> interfaces;
+    const auto *header = header_of<rtmsg>(message);
+    if (message.nlmsg_type != RTM_NEWROUTE || header == nullptr) {
+        return interfaces;
+    }
+    for_each_attribute(message, sizeof(*header), [&](uint16_t type, const nlattr *attribute) {
+        if (type == RTA_OIF) {
+            interfaces.push_back(number<uint32_t>(attribute));
+        } else if (type == RTA_MULTIPATH) {
+            // A list of rtnexthop, each followed by attributes of its own.
+            const auto *at = static_cast<const char *>(mnl_attr_get_payload(attribute));
+            const auto *end = at + mnl_attr_get_payload_len(attribute);
+            rtnexthop hop{};
+            while (static_cast<size_t>(end - at) >= sizeof(hop)) {
+                std::memcpy(&hop, at, sizeof(hop));
+                const size_t bytes = RTNH_ALIGN(hop.rtnh_len);
+                if (hop.rtnh_len < sizeof(hop) || bytes > static_cast<size_t>(end - at)) {
+                    break;
+                }
+                interfaces.push_back(static_cast<uint32_t>(hop.rtnh_ifindex));
+                at += bytes;
+            }
+        }
+    });
+    return interfaces;
+}
+
 std::optional<LocalAddress> parse_local_address(const nlmsghdr &message)
 {
     const auto *header = header_of<ifaddrmsg>(message);

@@ -64,6 +64,9 @@ struct Route {
     const nlmsghdr &message);
 [[nodiscard]] std::optional<Route> parse_route(const nlmsghdr &message);
 
+// Every interface that a route names, one for each of its next hops.
+[[nodiscard]] std::vector<uint32_t> parse_route_interfaces(const nlmsghdr &message);
+
 struct LocalAddress {
     uint32_t ifindex = 0;
     model::IpAddress address;

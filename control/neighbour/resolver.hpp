@@ -44,4 +44,9 @@ class Resolver {
 // takes as its own.
 [[nodiscard]] Result<model::HostFacts> host_facts(const std::set<model::IpAddress> &addresses);
 
+// The interfaces by which the host sends packets to `address`: several where the route has
+// several next hops, of which the kernel chooses by connection; none where there is no route, or
+// the address is the host's own. The neighbours need not be known.
+[[nodiscard]] Result<std::set<std::string>> interfaces_towards(const model::IpAddress &address);
+
 }  // namespace guideway::neighbour

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 
+#include "control/health/probe.hpp"
 #include "dataplane/core/checksum.h"
 #include "dataplane/core/wire.h"
 #include "tests/unit/tunnel_fixture.hpp"
@@ -129,6 +130,52 @@ std::string exchange(const std::string &service, uint32_t mark, const std::strin
     return back;
 }
 
+// What leaves by `interface`, as it will be on the wire: a tag that the kernel keeps beside the
+// frame is put where it belongs.
+class Wire {
+  public:
+    explicit Wire(const std::string &interface)
+        : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)))
+    {
+        sockaddr_ll where{};
+        where.sll_family = AF_PACKET;
+        where.sll_protocol = htons(ETH_P_ALL);
+        where.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
+        const int on = 1;
+        const timeval patience{.tv_sec = 2, .tv_usec = 0};
+        EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr *>(&where), sizeof(where)), 0);
+        setsockopt(fd_.get(), SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on));
+        setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    }
+
+    [[nodiscard]] std::string next() const
+    {
+        std::string frame(2048, 0);
+        alignas(cmsghdr) std::array<char, 128> control{};
+        iovec part{.iov_base = frame.data(), .iov_len = frame.size()};
+        msghdr message{};
+        message.msg_iov = &part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = control.size();
+        const ssize_t bytes = recvmsg(fd_.get(), &message, 0);
+        frame.resize(bytes > 0 ? static_cast<size_t>(bytes) : 0);
+        for (auto *item = CMSG_FIRSTHDR(&message); item != nullptr;
+             item = CMSG_NXTHDR(&message, item)) {
+            tpacket_auxdata beside{};
+            std::memcpy(&beside, CMSG_DATA(item), sizeof(beside));
+            if ((beside.tp_status & TP_STATUS_VLAN_VALID) != 0) {
+                const uint16_t tag[2] = {htons(beside.tp_vlan_tpid), htons(beside.tp_vlan_tci)};
+                frame.insert(12, reinterpret_cast<const char *>(tag), sizeof(tag));
+            }
+        }
+        return frame;
+    }
+
+  private:
+    Descriptor fd_;
+};
+
 // 0xffff when the header's checksum is right.
 uint16_t sum_of(const gw_ipv4 &header)
 {
@@ -182,6 +229,50 @@ TEST_F(ProbePathTest, CarriesConnectionsInAllFourCombinationsOfFamilies)
     }
 }
 
+TEST_F(ProbePathTest, CarriesTheProbersProbes)
+{
+    ASSERT_OK(path_->attach({"gpr0"}));
+    boost::asio::io_context loop;
+    health::Prober prober(loop);
+    for (const auto *service : {kService4, kService6}) {
+        health::ProbeTarget target{
+            .address = address(service), .port = kPort, .timeout = std::chrono::seconds(1)};
+        std::vector<std::string> reasons;
+        for (const uint32_t backend : {1U, 2U, 7U}) {
+            target.mark = gw_probe_mark(backend);
+            prober.probe(target, [&](const health::ProbeResult &result) {
+                reasons.push_back(result.reason);
+            });
+        }
+        // Several segments, to a server that sends back what it is sent up to the end of a line.
+        target.kind = health::ProbeKind::kHttp;
+        target.path = "/" + std::string(4000, 'x');
+        target.mark = gw_probe_mark(2);
+        prober.probe(target, [&](const health::ProbeResult &result) {
+            EXPECT_TRUE(result.reason.starts_with("the answer is not HTTP")) << result.reason;
+        });
+        while (prober.under_way() > 0) {
+            loop.run_one();
+        }
+        EXPECT_EQ(reasons, (std::vector<std::string>{"", "", "no answer within 1 s"}));
+    }
+    // Without the program, what leaves ends at the first router.
+    ASSERT_OK(path_->detach());
+    const Wire wire("gpr0");
+    health::ProbeTarget target{.address = address(kService4),
+                               .port = kPort,
+                               .mark = gw_probe_mark(1),
+                               .timeout = std::chrono::milliseconds(300)};
+    prober.probe(target, [](const health::ProbeResult &result) {
+        EXPECT_EQ(result.reason, "no answer within 300 ms");
+    });
+    loop.restart();
+    loop.run();
+    const auto frame = wire.next();
+    ASSERT_GT(frame.size(), 34U);
+    EXPECT_EQ(reinterpret_cast<const gw_ipv4 *>(frame.data() + 14)->ttl, GW_PROBE_HOPS_OUTSIDE);
+}
+
 TEST_F(ProbePathTest, CarriesThemFromTheInterfaceThatLeadsToTheBackendToo)
 {
     run("ip route add 203.0.113.10 via 10.9.0.77 dev gpt0 onlink"
@@ -205,52 +296,6 @@ TEST_F(ProbePathTest, CarriesRequestsOfSeveralSegments)
         }
     }
 }
-
-// What leaves by `interface`, as it will be on the wire: a tag that the kernel keeps beside the
-// frame is put where it belongs.
-class Wire {
-  public:
-    explicit Wire(const std::string &interface)
-        : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)))
-    {
-        sockaddr_ll where{};
-        where.sll_family = AF_PACKET;
-        where.sll_protocol = htons(ETH_P_ALL);
-        where.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
-        const int on = 1;
-        const timeval patience{.tv_sec = 2, .tv_usec = 0};
-        EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr *>(&where), sizeof(where)), 0);
-        setsockopt(fd_.get(), SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on));
-        setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    }
-
-    [[nodiscard]] std::string next() const
-    {
-        std::string frame(2048, 0);
-        alignas(cmsghdr) std::array<char, 128> control{};
-        iovec part{.iov_base = frame.data(), .iov_len = frame.size()};
-        msghdr message{};
-        message.msg_iov = &part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.data();
-        message.msg_controllen = control.size();
-        const ssize_t bytes = recvmsg(fd_.get(), &message, 0);
-        frame.resize(bytes > 0 ? static_cast<size_t>(bytes) : 0);
-        for (auto *item = CMSG_FIRSTHDR(&message); item != nullptr;
-             item = CMSG_NXTHDR(&message, item)) {
-            tpacket_auxdata beside{};
-            std::memcpy(&beside, CMSG_DATA(item), sizeof(beside));
-            if ((beside.tp_status & TP_STATUS_VLAN_VALID) != 0) {
-                const uint16_t tag[2] = {htons(beside.tp_vlan_tpid), htons(beside.tp_vlan_tci)};
-                frame.insert(12, reinterpret_cast<const char *>(tag), sizeof(tag));
-            }
-        }
-        return frame;
-    }
-
-  private:
-    Descriptor fd_;
-};
 
 TEST_F(ProbePathTest, WritesTheFrameThatTheBackendsRecordHolds)
 {

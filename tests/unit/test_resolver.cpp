@@ -409,5 +409,32 @@ TEST_F(KernelRoutes, FactsKnowLocalPrefixesAndOnlyTheAddressesAskedAbout)
     EXPECT_TRUE(host_facts({}).value().local_addresses.empty());
 }
 
+TEST_F(KernelRoutes, KnowsEveryInterfaceTowardsAnAddress)
+{
+    using Names = std::set<std::string>;
+    const auto towards = [](std::string_view address) {
+        return interfaces_towards(ip(address)).value();
+    };
+    EXPECT_EQ(towards("203.0.113.10"), Names{}) << "no route";
+    EXPECT_EQ(towards("2001:db8:f::10"), Names{});
+    EXPECT_EQ(towards("10.1.0.2"), Names{}) << "the host's own";
+    host("ip route add default via 10.1.0.1 && ip -6 route add default via 2001:db8:1::1");
+    EXPECT_EQ(towards("203.0.113.10"), Names{"up0"});
+    EXPECT_EQ(towards("2001:db8:f::10"), Names{"up0"});
+    EXPECT_EQ(towards("10.1.0.77"), Names{"up0"}) << "no neighbour";
+    host(
+        "ip link add up1 type veth peer name up2 && ip link set up1 up && ip link set up2 up"
+        " && ip address add 10.3.0.2/24 dev up1 && ip -6 address add 2001:db8:3::2/64 dev up1 "
+        "nodad"
+        " && ip route replace default nexthop via 10.1.0.1 nexthop via 10.3.0.1"
+        " && ip -6 route del default && ip -6 route add default nexthop via 2001:db8:1::1"
+        " nexthop via 2001:db8:3::1");
+    EXPECT_EQ(towards("203.0.113.10"), (Names{"up0", "up1"}));
+    EXPECT_EQ(towards("2001:db8:f::10"), (Names{"up0", "up1"}));
+    host("ip route add blackhole 203.0.113.0/24 && ip -6 route add prohibit 2001:db8:f::/48");
+    EXPECT_EQ(towards("203.0.113.10"), Names{});
+    EXPECT_EQ(towards("2001:db8:f::10"), Names{});
+}
+
 }  // namespace
 }  // namespace guideway::neighbour
