@@ -135,7 +135,7 @@ class Instance {
     void begin_checks(boost::asio::io_context &loop);
     void remember_health();
     void lay_probe_path();
-    [[nodiscard]] Result<void> lay_probe_path(std::vector<std::string> interfaces);
+    [[nodiscard]] Result<void> lay_probe_path(const std::vector<std::string> &interfaces);
     void set_connection_times(const model::Connections &connections);
     void sweep();
 

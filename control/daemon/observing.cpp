@@ -2,6 +2,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <set>
 
 #include "control/daemon/instance.hpp"
 
@@ -138,19 +139,21 @@ void Instance::lay_probe_path()
 {
     const auto addresses = checks_->tunnelled();
     std::string problem;
-    std::vector<std::string> interfaces;
+    std::set<std::string> interfaces;
     for (const auto &address : addresses) {
-        const auto way = resolver_->lookup(address);
-        if (!way) {
+        auto ways = neighbour::interfaces_towards(address);
+        if (!ways || ways->empty()) {
             problem += (problem.empty() ? "" : "; ") + std::string("probes of ") +
-                       address.to_string() + " cannot leave: " + way.error().message;
-        } else if (std::ranges::find(interfaces, way->interface) == interfaces.end()) {
-            interfaces.push_back(way->interface);
+                       address.to_string() + " cannot leave: " +
+                       (ways ? "the host has no route to it; a default route will do"
+                             : ways.error().message);
+        } else {
+            interfaces.merge(*ways);
         }
     }
     // Adopted tables may have been left with a program that reads them.
     if (!addresses.empty() || probe_path_ != nullptr || fast_path_->adopted()) {
-        if (auto laid = lay_probe_path(interfaces); !laid) {
+        if (auto laid = lay_probe_path({interfaces.begin(), interfaces.end()}); !laid) {
             problem += (problem.empty() ? "" : "; ") + laid.error().message;
         }
     }
@@ -160,7 +163,8 @@ void Instance::lay_probe_path()
     probe_problem_ = problem;
 }
 
-Result<void> Instance::lay_probe_path(std::vector<std::string> interfaces)
+// In alphabetical order.
+Result<void> Instance::lay_probe_path(const std::vector<std::string> &interfaces)
 {
     if (!probe_path_) {
         auto loaded = xdp::ProbePath::load(fast_path_->tables(), fast_path_->region_fd());
@@ -171,7 +175,6 @@ Result<void> Instance::lay_probe_path(std::vector<std::string> interfaces)
     }
     auto now = probe_path_->interfaces();
     std::ranges::sort(now);
-    std::ranges::sort(interfaces);
     if (now == interfaces && probe_path_->intact()) {
         return {};
     }
