@@ -1,5 +1,6 @@
 #include "control/api/request.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <set>
 #include <stdexcept>
@@ -104,6 +105,30 @@ Result<std::vector<std::string>> parse_target(std::string_view target)
         target.remove_prefix(end);
     }
     return segments;
+}
+
+Result<std::map<std::string, std::string>> parse_query(std::string_view target)
+{
+    std::map<std::string, std::string> query;
+    target = target.substr(0, target.find('#'));
+    const auto mark = target.find('?');
+    std::string_view rest = mark == target.npos ? "" : target.substr(mark + 1);
+    while (!rest.empty()) {
+        const std::string_view pair = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(std::min(pair.size() + 1, rest.size()));
+        const auto equals = std::min(pair.find('='), pair.size());
+        auto name = percent_decode(pair.substr(0, equals));
+        auto value = percent_decode(pair.substr(std::min(equals + 1, pair.size())));
+        if (!name || !value) {
+            return fail(
+                "the request's query has a percent sign without two hex digits, or a zero "
+                "byte");
+        }
+        if (!query.emplace(*name, std::move(*value)).second) {
+            return fail("the request's query has '" + *name + "' twice");
+        }
+    }
+    return query;
 }
 
 Result<nlohmann::json> parse_body(std::string_view body)

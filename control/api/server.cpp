@@ -65,6 +65,7 @@ class Session : public std::enable_shared_from_this<Session> {
     void abandon()
     {
         owner_ = nullptr;
+        ticket_.reset();
         close();
     }
 
@@ -86,6 +87,10 @@ class Session : public std::enable_shared_from_this<Session> {
     void on_request(error_code error);
     void refuse(error_code error);
     void answer();
+    void wait(const Response::Later &later);
+    void listen();
+    void on_heard(error_code error, size_t bytes);
+    void on_reply(Response response);
     void send(Response response, bool keep_alive);
     void on_sent(error_code error);
     void discard(error_code error);
@@ -97,6 +102,10 @@ class Session : public std::enable_shared_from_this<Session> {
     std::optional<http::request_parser<http::string_body>> parser_;
     http::response<http::string_body> response_;
     http::response<http::empty_body> continue_;
+    std::shared_ptr<void> ticket_;  // of an answer that comes later
+    std::optional<Response> reply_;
+    bool waiting_ = false;
+    bool listening_ = false;  // meanwhile: whether the client hangs up
     bool answering_ = false;
     bool refused_ = false;  // the rest of the request is not read, but thrown away
 };
@@ -171,17 +180,80 @@ void Session::answer()
     const auto &message = parser_->get();
     const bool keep_alive = message.keep_alive();
     const bool head = message.method() == http::verb::head;
-    auto path = parse_target({message.target().data(), message.target().size()});
+    const std::string_view target(message.target().data(), message.target().size());
+    auto path = parse_target(target);
+    auto query = parse_query(target);
     auto body = path ? parse_body(message.body()) : Result<nlohmann::json>{};
     // Set before the handler runs, so that one which drains the server is answered too.
     answering_ = true;
-    if (!path || !body) {
-        const auto &error = path ? body.error() : path.error();
+    if (!path || !query || !body) {
+        const auto &error = !path ? path.error() : !query ? query.error() : body.error();
         return send(error_response(400, error.message), keep_alive);
     }
     Request request{head ? "GET" : std::string(message.method_string()), std::move(*path),
-                    std::move(*body)};
-    send(owner_->handle(request), keep_alive);
+                    std::move(*body), std::move(*query)};
+    auto response = owner_->handle(request);
+    if (response.later) {
+        return wait(response.later);
+    }
+    send(std::move(response), keep_alive);
+}
+
+// The answer comes when it comes; meanwhile nothing is owed to the client, and all it can do is
+// to hang up or to send the next request.
+void Session::wait(const Response::Later &later)
+{
+    answering_ = false;
+    waiting_ = true;
+    reply_.reset();
+    stream_.expires_never();
+    ticket_ = later([session = weak_from_this()](Response response) {
+        if (const auto self = session.lock()) {
+            self->on_reply(std::move(response));
+        }
+    });
+    if (reply_) {
+        return on_heard({}, 0);
+    }
+    listen();
+}
+
+void Session::listen()
+{
+    constexpr size_t kChunkBytes = 4096;
+    listening_ = true;
+    stream_.async_read_some(buffer_.prepare(kChunkBytes),
+                            [self = shared_from_this()](error_code error, size_t bytes) {
+                                if (self->owner_ != nullptr) {
+                                    self->on_heard(error, bytes);
+                                }
+                            });
+}
+
+void Session::on_heard(error_code error, size_t bytes)
+{
+    listening_ = false;
+    buffer_.commit(bytes);
+    if (reply_ && (!error || error == asio::error::operation_aborted)) {
+        waiting_ = false;
+        ticket_.reset();
+        return send(*std::exchange(reply_, std::nullopt), parser_->get().keep_alive());
+    }
+    if (error || buffer_.size() > owner_->limits().header_bytes_max) {
+        return end();
+    }
+    listen();
+}
+
+void Session::on_reply(Response response)
+{
+    if (!waiting_ || reply_) {
+        return;
+    }
+    reply_ = std::move(response);
+    if (listening_) {
+        stream_.cancel();  // and the answer is sent from there
+    }
 }
 
 void Session::send(Response response, bool keep_alive)
@@ -241,6 +313,8 @@ void Session::discard(error_code error)
 
 void Session::end()
 {
+    waiting_ = false;
+    ticket_.reset();
     close();
     owner_->ended(shared_from_this());
 }

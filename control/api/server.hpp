@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -19,11 +20,19 @@ struct Request {
     std::string method;             // upper case
     std::vector<std::string> path;  // decoded segments: {"v1", "backends", "p", "a"}
     nlohmann::json body;            // an object; empty object when there was no body
+    std::map<std::string, std::string> query = {};  // decoded: {"after", "7"}
 };
 
 struct Response {
+    // Sends the answer: once, from the event loop. Nothing happens if the client has gone.
+    using Reply = std::function<void(Response)>;
+    // Called at once. What it returns is dropped when the answer is sent, or when it is not
+    // wanted any more.
+    using Later = std::function<std::shared_ptr<void>(Reply)>;
+
     unsigned status = 200;
     nlohmann::json body;
+    Later later = nullptr;  // if set, the answer is not this one: it comes by a Reply
 };
 
 using Handler = std::function<Response(const Request &)>;
@@ -52,7 +61,7 @@ class Server {
     virtual ~Server() = default;  // closes and removes the socket; not from a handler
 
     // Accepts nothing more and calls `done`, from the event loop, when the responses being
-    // written have been sent. A handler may call it: its own response is then sent first.
+    // written have been sent; those that come later are not waited for. A handler may call it: its own response is then sent first.
     virtual void drain(std::function<void()> done) = 0;
 };
 

@@ -176,7 +176,7 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
     }
     if (is_same) {
         attach_what_exists(false);
-        return Change{revision_, false, "nothing to change: " + summarise(effective_)};
+        return Change{revision_, false, summarise(effective_)};
     }
     revision.overrides = candidate.overrides;
     auto number = store_.append(revision);
@@ -244,6 +244,9 @@ void Instance::put_in_force(Candidate candidate, const store::Revision &revision
     checks_->configure(effective_);
     spdlog::info("revision {} is in force ({}): {}", revision_, revision.cause,
                  revision.summary);
+    events_.record({.kind = "revision",
+                    .text = "revision " + std::to_string(revision_) + " is in force (" +
+                            revision.cause + "): " + revision.summary});
 }
 
 }  // namespace guideway::daemon

@@ -51,6 +51,7 @@ plane::SelectionTiming timing_of(const model::Connections &connections)
 Instance::Instance(boost::asio::io_context &loop, Options options, store::Store store)
     : options_(std::move(options)),
       store_(std::move(store)),
+      events_(loop, [this](const auto &events) { return store_.append_events(events); }),
       trust_timer_(loop),
       sweep_timer_(loop),
       supervision_timer_(loop)
@@ -74,6 +75,11 @@ Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
     instance->resolver_ = std::move(*resolver);
     instance->begin_checks(loop);
 
+    auto remembered = instance->store_.events(Events::kKept);
+    if (!remembered) {
+        return std::unexpected(std::move(remembered.error()));
+    }
+    instance->events_.go_on_after(std::move(*remembered));
     auto latest = instance->store_.latest();
     if (!latest) {
         return std::unexpected(std::move(latest.error()));
@@ -121,6 +127,9 @@ Result<void> Instance::restore(const store::Revision &revision)
     checks_->configure(effective_);
     fill_tables(effective_);
     begin_forwarding();
+    events_.record({.kind = "started",
+                    .text = "revision " + std::to_string(revision_) +
+                            " is in force: " + revision.summary});
     note_states();
     spdlog::info("revision {} is in force: {}", revision_, revision.summary);
     return {};
@@ -195,6 +204,7 @@ Result<void> Instance::open_tables(const model::Desired &effective)
 // What fits() has let pass.
 void Instance::fill_tables(const model::Desired &effective)
 {
+    drains_.set_deadlines(effective, unix_now());
     watch_next_hops(effective);
     auto applied = plane_->apply(
         effective,
@@ -221,6 +231,8 @@ void Instance::forget_fast_path()
     probe_problem_.clear();
     probe_path_.reset();
     plane_.reset();
+    drains_.forget();
+    noted_.clear();
     pin_clock_.reset();
     fast_path_.reset();
     resolver_->watch({});
@@ -282,6 +294,9 @@ void Instance::attach_what_exists(bool anew)
     }
     if (!problem.empty() && problem != attach_problem_) {
         spdlog::error("{}; trying again every {} s", problem, kAttachAgain.count());
+        events_.record({.kind = "attach_problem", .text = problem});
+    } else if (problem.empty() && !attach_problem_.empty()) {
+        events_.record({.kind = "attached", .text = "the XDP program is on its interfaces"});
     }
     attach_problem_ = problem;
 }
@@ -326,36 +341,6 @@ void Instance::reconcile()
         fill_tables(effective_);
         note_states();
     }
-}
-
-// Remembers since when each backend has been in its state, and logs the changes.
-void Instance::note_states()
-{
-    const auto now = std::chrono::system_clock::now();
-    std::map<std::pair<std::string, std::string>, Noted> noted;
-    for (const auto &view : plane_->backends()) {
-        const std::pair key{view.pool, view.backend.name};
-        if (noted.contains(key)) {
-            continue;  // of a former address, and leaving
-        }
-        const auto before = noted_.find(key);
-        if (before != noted_.end() && before->second.state == view.state) {
-            noted.insert(*before);
-            continue;
-        }
-        noted.emplace(key, Noted{view.state, now});
-        spdlog::info("backend {}/{} is {}{}{}", view.pool, view.backend.name,
-                     plane::name_of(view.state), view.reason.empty() ? "" : ": ", view.reason);
-    }
-    noted_ = std::move(noted);
-}
-
-std::chrono::system_clock::time_point Instance::since(const std::string &pool,
-                                                      const std::string &backend) const
-{
-    const auto noted = noted_.find({pool, backend});
-    return noted == noted_.end() ? std::chrono::system_clock::time_point{}
-                                 : noted->second.since;
 }
 
 std::vector<model::OverrideDescription> Instance::overrides() const
@@ -431,6 +416,7 @@ Result<std::vector<std::string>> Instance::detach()
     }
     spdlog::info("the fast path is detached; services are not forwarded any more");
     forget_fast_path();
+    events_.record({.kind = "detached", .text = "services are not forwarded any more"});
     auto number = store_.append({.created_at = "",
                                  .cause = kDetach,
                                  .file_name = document_.file,

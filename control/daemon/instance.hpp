@@ -13,6 +13,8 @@
 
 #include "control/config/config.hpp"
 #include "control/daemon/checks.hpp"
+#include "control/daemon/drains.hpp"
+#include "control/daemon/events.hpp"
 #include "control/model/desired.hpp"
 #include "control/model/overrides.hpp"
 #include "control/neighbour/resolver.hpp"
@@ -45,6 +47,8 @@ struct ApplyRequest {
     std::optional<int64_t> if_revision;
 };
 
+[[nodiscard]] int64_t unix_now();
+
 // Makes new overrides out of the file's state and the present ones.
 using OverrideEdit =
     std::function<Result<model::Overrides>(const model::Desired &file, model::Overrides)>;
@@ -75,6 +79,9 @@ class Instance {
                                                                    const std::string &summary,
                                                                    const OverrideEdit &edit);
 
+    // Gives up the connections that a removed backend still has; false when it has none.
+    [[nodiscard]] bool cut_leaving(const model::BackendId &id);
+
     // Takes the XDP program and the pins away. Nothing is in force afterwards.
     [[nodiscard]] Result<std::vector<std::string>> detach();
 
@@ -85,6 +92,9 @@ class Instance {
                                                               const std::string &backend) const;
     [[nodiscard]] std::vector<model::OverrideDescription> overrides() const;
     [[nodiscard]] const model::Overrides &raw_overrides() const { return overrides_; }
+    [[nodiscard]] Events &events() { return events_; }
+    // The newest `most` events that are remembered, oldest first.
+    [[nodiscard]] Result<std::vector<model::Event>> history(size_t most) const;
     // The next four only while serving().
     [[nodiscard]] const model::Desired &effective() const { return effective_; }
     [[nodiscard]] const plane::Plane &plane() const { return *plane_; }
@@ -127,6 +137,9 @@ class Instance {
     void watch_next_hops(const model::Desired &desired);
     void reconcile();
     void note_states();
+    void note_drains();
+    void note_refusals();
+    void look_around();
     [[nodiscard]] plane::Moment moment() const;
     [[nodiscard]] model::Condition condition(const std::string &pool,
                                              const model::Backend &backend) const;
@@ -141,6 +154,7 @@ class Instance {
 
     Options options_;
     store::Store store_;
+    Events events_;  // saves into the store
     std::unique_ptr<neighbour::Resolver> resolver_;
     boost::asio::steady_timer trust_timer_;
     boost::asio::steady_timer sweep_timer_;
@@ -170,6 +184,10 @@ class Instance {
         std::chrono::system_clock::time_point since;
     };
     std::map<std::pair<std::string, std::string>, Noted> noted_;
+    Drains drains_;
+    std::chrono::steady_clock::time_point looked_around_;
+    uint64_t refusals_told_ = 0;  // of pins
+    std::chrono::steady_clock::time_point refusals_told_at_;
 };
 
 }  // namespace guideway::daemon

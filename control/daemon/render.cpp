@@ -13,33 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-struct ReasonName {
-    const char *name;
-    const char *verdict;
-    const char *meaning;
-};
-constexpr ReasonName kReasons[] = {
-#define GW_REASON_ROW(constant, name, verdict, meaning) {name, verdict, meaning},
-    GW_REASON_LIST(GW_REASON_ROW)
-#undef GW_REASON_ROW
-};
-
-struct EventName {
-    const char *name;
-    const char *meaning;
-};
-constexpr EventName kEvents[] = {
-#define GW_EVENT_ROW(constant, name, meaning) {name, meaning},
-    GW_EVENT_LIST(GW_EVENT_ROW)
-#undef GW_EVENT_ROW
-};
-
-std::string rfc3339(std::chrono::system_clock::time_point time)
-{
-    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
-                       fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
-}
-
 std::string mac_text(const model::Mac &mac)
 {
     return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2],
@@ -69,12 +42,6 @@ json render_next_hop(const std::optional<model::NextHop> &next_hop)
             {"mtu", next_hop->mtu_bytes}};
 }
 
-template <typename Traffic>
-Traffic traffic_of(const std::vector<Traffic> &all, std::optional<uint32_t> index)
-{
-    return index && *index < all.size() ? all[*index] : Traffic{};
-}
-
 json render_service(const plane::ServiceView &view, const CounterTotals &totals)
 {
     uint32_t all = 0;
@@ -88,6 +55,8 @@ json render_service(const plane::ServiceView &view, const CounterTotals &totals)
         backends.push_back(
             {{"pool", backend.pool},
              {"name", backend.name},
+             {"state", plane::name_of(backend.state)},
+             {"reason", backend.reason},
              {"slots", backend.slots},
              {"share", all == 0 ? 0.0 : static_cast<double>(backend.slots) / all},
              {"pins", backend.pins.pins}});
@@ -102,11 +71,7 @@ json render_service(const plane::ServiceView &view, const CounterTotals &totals)
             {"packets", traffic.packets},
             {"bytes", traffic.bytes},
             {"backends_forwarding", forwarding},
-            {"slots",
-             {{"stable", view.slots.stable},
-              {"moving", view.slots.moving},
-              {"pinned", view.slots.pinned},
-              {"every_flow", view.slots.every_flow}}},
+            {"slots", render_slots(view.slots)},
             {"backends", std::move(backends)}};
 }
 
@@ -152,26 +117,13 @@ json render_tables(const Instance &instance)
         {"ring_slots", used_of(instance.plane().ring_slots_used(), capacity.ring_slots_max)}};
 }
 
-json render_packets(const CounterTotals &totals)
-{
-    uint64_t forwarded = 0;
-    uint64_t passed = 0;
-    uint64_t replied = 0;
-    uint64_t dropped = 0;
-    for (size_t i = 0; i < GW_REASON_COUNT; i++) {
-        const std::string_view verdict = kReasons[i].verdict;
-        (verdict == "forward" ? forwarded
-         : verdict == "pass"  ? passed
-         : verdict == "reply" ? replied
-                              : dropped) += totals.reasons[i];
-    }
-    return {{"forwarded", forwarded},
-            {"passed", passed},
-            {"replied", replied},
-            {"dropped", dropped}};
-}
-
 }  // namespace
+
+std::string rfc3339(std::chrono::system_clock::time_point time)
+{
+    return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                       fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+}
 
 json render_version()
 {
@@ -214,6 +166,7 @@ json render_status(const Instance &instance, std::chrono::steady_clock::time_poi
                    {"backends", {{"total", 0}, {"forwarding", 0}, {"leaving", 0}}},
                    {"overrides", json::array()},
                    {"packets", nullptr},
+                   {"connections", nullptr},
                    {"problems", instance.problems()}};
     if (instance.serving()) {
         const auto &backends = instance.plane().backends();
@@ -229,6 +182,15 @@ json render_status(const Instance &instance, std::chrono::steady_clock::time_poi
                               {"forwarding", forwarding},
                               {"leaving", leaving}};
         status["overrides"] = render_overrides(instance);
+        plane::SlotCounts slots;
+        for (const auto &view : instance.plane().services()) {
+            slots.stable += view.slots.stable;
+            slots.moving += view.slots.moving;
+            slots.pinned += view.slots.pinned;
+            slots.every_flow += view.slots.every_flow;
+        }
+        status["connections"] = {{"pins", render_pins_in_use(instance)},
+                                 {"slots", render_slots(slots)}};
         status["packets"] = render_packets(instance.fast_path().tables().counters());
     }
     return status;
@@ -246,83 +208,74 @@ json render_services(const Instance &instance)
     return services;
 }
 
+namespace {
+
+// What an operator has changed of it.
+json overridden_of(const Instance &instance, const plane::BackendView &view)
+{
+    json overridden = json::array();
+    const auto at = instance.raw_overrides().find({view.pool, view.backend.name});
+    if (at == instance.raw_overrides().end() || at->second.removed) {
+        return overridden;
+    }
+    for (const auto &[is_set, what] : {std::pair{at->second.added_address.has_value(), "added"},
+                                       std::pair{at->second.enabled.has_value(), "enabled"},
+                                       std::pair{at->second.drain.has_value(), "drained"},
+                                       std::pair{at->second.weight.has_value(), "weight"}}) {
+        if (is_set) {
+            overridden.push_back(what);
+        }
+    }
+    return overridden;
+}
+
+json render_view(const Instance &instance, const plane::BackendView &view,
+                 const CounterTotals &totals,
+                 const std::vector<plane::Milliseconds> &learning_ends)
+{
+    const auto traffic = traffic_of(totals.backends, view.index);
+    return {{"pool", view.pool},
+            {"name", view.backend.name},
+            {"address", view.backend.address.to_string()},
+            {"weight", view.backend.weight},
+            {"enabled", view.backend.enabled},
+            {"state", plane::name_of(view.state)},
+            {"since", rfc3339(instance.since(view.pool, view.backend.name))},
+            {"next_hop", render_next_hop(view.next_hop)},
+            {"reason", view.reason},
+            {"drain", render_drain(instance, view, learning_ends)},
+            {"packets", traffic.packets},
+            {"bytes", traffic.bytes},
+            {"overridden", overridden_of(instance, view)}};
+}
+
+}  // namespace
+
 json render_backends(const Instance &instance)
 {
     json backends = json::array();
-    if (!instance.serving()) {
-        return backends;
-    }
-    const auto totals = instance.fast_path().tables().counters();
-    for (const auto &view : instance.plane().backends()) {
-        json overridden = json::array();
-        if (const auto at = instance.raw_overrides().find({view.pool, view.backend.name});
-            at != instance.raw_overrides().end()) {
-            for (const auto &[is_set, what] :
-                 {std::pair{at->second.added_address.has_value(), "added"},
-                  std::pair{at->second.enabled.has_value(), "enabled"},
-                  std::pair{at->second.weight.has_value(), "weight"}}) {
-                if (is_set) {
-                    overridden.push_back(what);
-                }
-            }
+    if (instance.serving()) {
+        const auto totals = instance.fast_path().tables().counters();
+        const auto learning_ends = instance.plane().selection().learning_ends();
+        for (const auto &view : instance.plane().backends()) {
+            backends.push_back(render_view(instance, view, totals, learning_ends));
         }
-        const auto traffic = traffic_of(totals.backends, view.index);
-        backends.push_back({{"pool", view.pool},
-                            {"name", view.backend.name},
-                            {"address", view.backend.address.to_string()},
-                            {"weight", view.backend.weight},
-                            {"enabled", view.backend.enabled},
-                            {"state", plane::name_of(view.state)},
-                            {"since", rfc3339(instance.since(view.pool, view.backend.name))},
-                            {"next_hop", render_next_hop(view.next_hop)},
-                            {"reason", view.reason},
-                            {"packets", traffic.packets},
-                            {"bytes", traffic.bytes},
-                            {"overridden", std::move(overridden)}});
     }
     return backends;
 }
 
-json render_counters(const Instance &instance)
+json render_backend(const Instance &instance, const model::BackendId &id)
 {
-    CounterTotals totals{.reasons = std::vector<uint64_t>(GW_REASON_COUNT),
-                         .events = std::vector<uint64_t>(GW_EVENT_COUNT),
-                         .services = {},
-                         .backends = {}};
-    if (instance.serving()) {
-        totals = instance.fast_path().tables().counters();
+    if (!instance.serving()) {
+        return nullptr;
     }
-    json counters = {{"reasons", json::array()},
-                     {"events", json::array()},
-                     {"services", json::array()},
-                     {"backends", json::array()}};
-    for (size_t i = 0; i < GW_REASON_COUNT; i++) {
-        counters["reasons"].push_back({{"name", kReasons[i].name},
-                                       {"verdict", kReasons[i].verdict},
-                                       {"packets", totals.reasons[i]},
-                                       {"meaning", kReasons[i].meaning}});
-    }
-    for (size_t i = 0; i < GW_EVENT_COUNT; i++) {
-        counters["events"].push_back({{"name", kEvents[i].name},
-                                      {"count", totals.events[i]},
-                                      {"meaning", kEvents[i].meaning}});
-    }
-    if (instance.serving()) {
-        for (const auto &view : instance.plane().services()) {
-            const auto traffic = traffic_of(totals.services, view.index);
-            counters["services"].push_back({{"name", view.service.name},
-                                            {"packets", traffic.packets},
-                                            {"bytes", traffic.bytes}});
-        }
-        for (const auto &view : instance.plane().backends()) {
-            const auto traffic = traffic_of(totals.backends, view.index);
-            counters["backends"].push_back({{"pool", view.pool},
-                                            {"name", view.backend.name},
-                                            {"packets", traffic.packets},
-                                            {"bytes", traffic.bytes}});
+    for (const auto &view : instance.plane().backends()) {  // leaving ones come last
+        if (view.pool == id.pool && view.backend.name == id.name) {
+            return render_view(instance, view, instance.fast_path().tables().counters(),
+                               instance.plane().selection().learning_ends());
         }
     }
-    return counters;
+    return nullptr;
 }
 
 }  // namespace guideway::daemon

@@ -4,95 +4,15 @@
 #include <map>
 #include <utility>
 
+#include "control/daemon/backend_routes.hpp"
+#include "control/daemon/fields.hpp"
 #include "control/daemon/render.hpp"
+#include "control/daemon/render_health.hpp"
 
 namespace guideway::daemon {
 namespace {
 
 using nlohmann::json;
-using Path = std::vector<std::string>;
-
-api::Response failure(unsigned status, std::string error)
-{
-    return {status, {{"error", std::move(error)}}};
-}
-
-api::Response refused(const Refusal &refusal)
-{
-    json body = {{"error", refusal.error}};
-    if (!refusal.problems.empty()) {
-        body["problems"] = json::array();
-        for (const auto &problem : refusal.problems) {
-            body["problems"].push_back(render_problem(problem));
-        }
-    }
-    return {refusal.status, std::move(body)};
-}
-
-// Fields of a body. Each complains of a field that is missing or of another type.
-Result<std::string> text_field(const json &body, const char *name)
-{
-    const auto at = body.find(name);
-    if (at == body.end() || !at->is_string()) {
-        return fail(std::string("the body lacks '") + name + "', a string");
-    }
-    return at->get<std::string>();
-}
-
-Result<std::optional<int64_t>> number_field(const json &body, const char *name, int64_t least,
-                                            int64_t most)
-{
-    const auto at = body.find(name);
-    if (at == body.end() || at->is_null()) {
-        return std::nullopt;
-    }
-    if (!at->is_number_integer() || at->is_number_float() ||
-        (at->is_number_unsigned() &&
-         at->get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) ||
-        at->get<int64_t>() < least || at->get<int64_t>() > most) {
-        return fail(std::string("'") + name + "' is not a whole number from " +
-                    std::to_string(least) + " to " + std::to_string(most));
-    }
-    return at->get<int64_t>();
-}
-
-Result<bool> flag_field(const json &body, const char *name)
-{
-    const auto at = body.find(name);
-    if (at == body.end() || at->is_null()) {
-        return false;
-    }
-    if (!at->is_boolean()) {
-        return fail(std::string("'") + name + "' is neither true nor false");
-    }
-    return at->get<bool>();
-}
-
-Result<void> only_fields(const json &body, std::initializer_list<const char *> known)
-{
-    for (const auto &[name, value] : body.items()) {
-        bool found = false;
-        for (const char *one : known) {
-            found = found || name == one;
-        }
-        if (!found) {
-            return fail("the body has an unknown field '" + name + "'");
-        }
-    }
-    return {};
-}
-
-api::Response changed(const Instance &instance, const std::expected<Change, Refusal> &change)
-{
-    if (!change) {
-        return refused(change.error());
-    }
-    return {200,
-            {{"revision", change->revision},
-             {"changed", change->changed},
-             {"summary", change->summary},
-             {"overrides", render_overrides(instance)}}};
-}
 
 class Routes {
   public:
@@ -109,10 +29,13 @@ class Routes {
         const std::string &room = request.path[1];
         const size_t depth = request.path.size();
         if (room == "backends" && depth > 2) {
-            return backend(request);
+            return backend_route(instance_, request);
         }
         if (room == "services" && depth == 3) {
             return only("GET", request, [&] { return service(request.path[2]); });
+        }
+        if (room == "connections" && depth == 3) {
+            return only("GET", request, [&] { return connections_of(request.path[2]); });
         }
         if (depth != 2) {
             return no_such_path(request);
@@ -123,7 +46,11 @@ class Routes {
             {"status", {{"GET", &Routes::status}}},
             {"services", {{"GET", &Routes::services}}},
             {"backends", {{"GET", &Routes::backends}, {"POST", &Routes::add_backend}}},
+            {"connections", {{"GET", &Routes::connections}}},
             {"counters", {{"GET", &Routes::counters}}},
+            {"health", {{"GET", &Routes::health}}},
+            {"events", {{"GET", &Routes::events}}},
+            {"history", {{"GET", &Routes::history}}},
             {"export", {{"GET", &Routes::export_file}}},
             {"check", {{"POST", &Routes::check}}},
             {"apply", {{"POST", &Routes::apply}}},
@@ -141,26 +68,6 @@ class Routes {
     }
 
   private:
-    static std::string path_text(const api::Request &request)
-    {
-        std::string text;
-        for (const auto &segment : request.path) {
-            text += "/" + segment;
-        }
-        return text.empty() ? "/" : text;
-    }
-
-    static api::Response no_such_path(const api::Request &request)
-    {
-        return failure(404,
-                       "there is no " + path_text(request) + "; docs/api.md lists the paths");
-    }
-
-    static api::Response wrong_method(const api::Request &request)
-    {
-        return failure(405, path_text(request) + " does not take " + request.method);
-    }
-
     template <typename Answer>
     static api::Response only(const char *method, const api::Request &request, Answer answer)
     {
@@ -181,6 +88,10 @@ class Routes {
         return {200, {{"backends", render_backends(instance_)}}};
     }
     api::Response counters(const api::Request &) { return {200, render_counters(instance_)}; }
+    api::Response health(const api::Request &)
+    {
+        return {200, {{"pools", render_health(instance_)}}};
+    }
 
     api::Response service(const std::string &name)
     {
@@ -189,7 +100,79 @@ class Routes {
                 return {200, std::move(one)};
             }
         }
+        return no_service(name);
+    }
+
+    static api::Response no_service(const std::string &name)
+    {
         return failure(404, "there is no service '" + name + "'; see 'guideway service list'");
+    }
+
+    api::Response add_backend(const api::Request &request)
+    {
+        return guideway::daemon::add_backend(instance_, request.body);
+    }
+
+    api::Response connections(const api::Request &)
+    {
+        return {200, render_connections(instance_)};
+    }
+
+    api::Response connections_of(const std::string &name)
+    {
+        auto body = render_connections(instance_);
+        auto &services = body["services"];
+        for (auto &one : services) {
+            if (one["name"] == name) {
+                services = json::array({json(std::move(one))});
+                return {200, std::move(body)};
+            }
+        }
+        return no_service(name);
+    }
+
+    // With `wait`, the answer may come later: as soon as there is something to tell.
+    api::Response events(const api::Request &request)
+    {
+        constexpr int64_t kWaitMax = 60;  // s
+        Parameter after{"after", 0, std::numeric_limits<int64_t>::max()};
+        Parameter wait{"wait", 0, kWaitMax};
+        Parameter limit{"limit", Events::kKept, Events::kKept};
+        if (auto good = read_query(request, {&after, &wait, &limit}); !good) {
+            return failure(400, good.error().message);
+        }
+        const auto most = static_cast<size_t>(limit.value);
+        auto page = instance_.events().after(after.value, most);
+        if (wait.value == 0 || !page.events.empty() || page.newest < after.value) {
+            return {200, render_events(page)};
+        }
+        api::Response response;
+        response.later = [this, after, wait, most](api::Response::Reply reply) {
+            auto ticket = instance_.events().wait(
+                after.value, std::chrono::seconds(wait.value), [this, after, most, reply] {
+                    reply({200, render_events(instance_.events().after(after.value, most))});
+                });
+            if (!ticket) {
+                reply(failure(503, "already " + std::to_string(Events::kWatchersMax) +
+                                       " clients wait for events; end one of them"));
+            }
+            return ticket;
+        };
+        return response;
+    }
+
+    api::Response history(const api::Request &request)
+    {
+        constexpr int64_t kDefault = 100;
+        Parameter limit{"limit", kDefault, 10'000};
+        if (auto good = read_query(request, {&limit}); !good) {
+            return failure(400, good.error().message);
+        }
+        const auto events = instance_.history(static_cast<size_t>(limit.value));
+        if (!events) {
+            return failure(500, events.error().message);
+        }
+        return {200, {{"events", render_events(*events)}}};
     }
 
     api::Response export_file(const api::Request &)
@@ -257,102 +240,6 @@ class Routes {
         }
         stop_();
         return {200, {{"detached", *detached}}};
-    }
-
-    api::Response add_backend(const api::Request &request)
-    {
-        const auto known = only_fields(request.body, {"pool", "name", "address", "weight"});
-        const auto pool = text_field(request.body, "pool");
-        const auto name = text_field(request.body, "name");
-        const auto address_text = text_field(request.body, "address");
-        const auto weight = number_field(request.body, "weight", 0, model::kWeightMax);
-        if (!known) {
-            return failure(400, known.error().message);
-        }
-        for (const auto *field : {&pool, &name, &address_text}) {
-            if (!*field) {
-                return failure(400, field->error().message);
-            }
-        }
-        if (!weight) {
-            return failure(400, weight.error().message);
-        }
-        const auto address = model::IpAddress::parse(*address_text);
-        if (!address) {
-            return failure(400, "'" + *address_text + "' is not an IP address");
-        }
-        const auto weight_number =
-            static_cast<uint32_t>(weight->value_or(model::kWeightDefault));
-        return changed(instance_,
-                       instance_.override_backends(
-                           "backend add", "backend " + *pool + "/" + *name + " added",
-                           [&](const model::Desired &file, model::Overrides overrides) {
-                               return model::add_backend(file, std::move(overrides),
-                                                         {*pool, *name}, *address,
-                                                         weight_number);
-                           }));
-    }
-
-    // /v1/backends/POOL/NAME[/enable|disable|weight]
-    api::Response backend(const api::Request &request)
-    {
-        if (request.path.size() < 4 || request.path.size() > 5) {
-            return no_such_path(request);
-        }
-        const model::BackendId id{request.path[2], request.path[3]};
-        if (request.path.size() == 4) {
-            return only("DELETE", request, [&] { return remove_backend(id); });
-        }
-        const std::string &verb = request.path[4];
-        if (verb != "enable" && verb != "disable" && verb != "weight") {
-            return no_such_path(request);
-        }
-        return only("POST", request, [&] {
-            return verb == "weight" ? weigh_backend(id, request.body)
-                                    : enable_backend(id, verb == "enable");
-        });
-    }
-
-    api::Response remove_backend(const model::BackendId &id)
-    {
-        return edit("backend remove", id, "removed",
-                    [&](const model::Desired &file, model::Overrides overrides) {
-                        return model::remove_backend(file, std::move(overrides), id);
-                    });
-    }
-
-    api::Response enable_backend(const model::BackendId &id, bool enabled)
-    {
-        return edit(enabled ? "backend enable" : "backend disable", id,
-                    enabled ? "enabled" : "disabled",
-                    [&](const model::Desired &file, model::Overrides overrides) {
-                        return model::set_enabled(file, std::move(overrides), id, enabled);
-                    });
-    }
-
-    api::Response weigh_backend(const model::BackendId &id, const json &body)
-    {
-        const auto known = only_fields(body, {"weight"});
-        const auto weight = number_field(body, "weight", 0, model::kWeightMax);
-        if (!known || !weight) {
-            return failure(400, !known ? known.error().message : weight.error().message);
-        }
-        if (!*weight) {
-            return failure(400, "the body lacks 'weight', a whole number");
-        }
-        const auto number = static_cast<uint32_t>(**weight);
-        return edit("backend weight", id, "weight " + std::to_string(number),
-                    [&](const model::Desired &file, model::Overrides overrides) {
-                        return model::set_weight(file, std::move(overrides), id, number);
-                    });
-    }
-
-    api::Response edit(const std::string &cause, const model::BackendId &id,
-                       const std::string &what, const OverrideEdit &make)
-    {
-        return changed(instance_,
-                       instance_.override_backends(
-                           cause, "backend " + id.pool + "/" + id.name + " " + what, make));
     }
 
     Instance &instance_;

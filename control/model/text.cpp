@@ -60,6 +60,57 @@ std::string utc_text(int64_t unix_seconds)
            padded(clock.seconds().count(), 2) + "Z";
 }
 
+std::optional<int64_t> parse_utc(std::string_view text)
+{
+    using namespace std::chrono;
+    constexpr std::string_view kShape = "dddd-dd-ddTdd:dd:ddZ";
+    if (text.size() != kShape.size()) {
+        return std::nullopt;
+    }
+    for (size_t i = 0; i < text.size(); i++) {
+        const bool is_digit = text[i] >= '0' && text[i] <= '9';
+        if (kShape[i] == 'd' ? !is_digit : text[i] != kShape[i]) {
+            return std::nullopt;
+        }
+    }
+    const auto part = [&](size_t at, size_t digits) {
+        int value = 0;
+        for (const char c : text.substr(at, digits)) {
+            value = value * 10 + (c - '0');
+        }
+        return value;
+    };
+    const year_month_day date{year(part(0, 4)), month(static_cast<unsigned>(part(5, 2))),
+                              day(static_cast<unsigned>(part(8, 2)))};
+    if (!date.ok() || part(11, 2) > 23 || part(14, 2) > 59 || part(17, 2) > 59) {
+        return std::nullopt;
+    }
+    const seconds time = sys_days(date).time_since_epoch() + hours(part(11, 2)) +
+                         minutes(part(14, 2)) + seconds(part(17, 2));
+    return time.count() < 0 ? std::nullopt : std::optional(int64_t{time.count()});
+}
+
+Result<int64_t> parse_deadline(std::string_view text, int64_t now)
+{
+    if (const auto after = parse_duration(text)) {
+        if (*after < std::chrono::seconds(1)) {
+            return fail("the deadline " + quoted(text) +
+                        " is now; give at least 1s, or disable the backend");
+        }
+        return now + std::chrono::ceil<std::chrono::seconds>(*after).count();
+    }
+    const auto at = parse_utc(text);
+    if (!at) {
+        return fail("the deadline " + quoted(text) +
+                    " is neither a duration, such as 10m, nor a time, such as "
+                    "2026-01-31T12:00:00Z");
+    }
+    if (*at <= now) {
+        return fail("the deadline " + quoted(text) + " is over already");
+    }
+    return *at;
+}
+
 std::string quoted(std::string_view text)
 {
     constexpr size_t kBytesMax = 80;

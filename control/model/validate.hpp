@@ -1,11 +1,14 @@
 // What must hold for desired state, whoever asks for it: a file or an operator.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "control/model/desired.hpp"
+#include "dataplane/error.hpp"
 
 namespace guideway::model {
 
@@ -42,6 +45,12 @@ inline constexpr std::string_view kInstanceNameRule =
 
 // "2026-01-31T12:00:00Z"; of times from 1970 to kUnixTimeMax
 [[nodiscard]] std::string utc_text(int64_t unix_seconds);
+// Of a text as utc_text() writes it.
+[[nodiscard]] std::optional<int64_t> parse_utc(std::string_view text);
+
+// When a time from now ("10m") or a time of day and year ("2026-01-31T12:00:00Z") is, in Unix
+// seconds. Fails for other texts, and for what is over at `now`.
+[[nodiscard]] Result<int64_t> parse_deadline(std::string_view text, int64_t now);
 
 // `text` in single quotes, fit for one line of a terminal or a log: control characters are
 // escaped and what is long is cut.

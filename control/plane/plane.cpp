@@ -319,11 +319,12 @@ std::vector<ServiceView> Plane::services() const
                 continue;
             }
             const PinCounts pins = selection_.pins(index, *backend.index);
-            const bool is_of_pool =
-                backend.pool == service.pool && backend.state != BackendState::kLeaving;
-            if (is_of_pool || pins.pins > 0) {
+            if (backend.pool == service.pool || pins.pins > 0) {
                 view.backends.push_back({.pool = backend.pool,
                                          .name = backend.backend.name,
+                                         .index = *backend.index,
+                                         .state = backend.state,
+                                         .reason = backend.reason,
                                          .slots = owned[*backend.index],
                                          .pins = pins});
             }

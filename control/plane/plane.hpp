@@ -46,6 +46,9 @@ struct Observed {
 struct ServiceBackendView {
     std::string pool;
     std::string name;
+    uint32_t index = 0;
+    BackendState state = BackendState::kUnused;
+    std::string reason;  // why unresolved
     uint32_t slots = 0;
     PinCounts pins;
 };

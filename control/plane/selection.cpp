@@ -467,17 +467,24 @@ PinCounts Selection::pins_of_backend(uint32_t to) const
 
 Milliseconds Selection::learning_until(uint32_t to) const
 {
-    Milliseconds until = epoch_;
+    return learning_ends()[to];
+}
+
+std::vector<Milliseconds> Selection::learning_ends() const
+{
+    std::vector<Milliseconds> ends(references_.size(), epoch_);
     for (const auto &service : services_) {
-        for (size_t i = 0; i < service.slots.size(); i++) {
+        for (size_t i = 0; service.unsettled > 0 && i < service.slots.size(); i++) {
+            const uint32_t previous = gw_slot_previous(service.slots[i]);
             if (gw_slot_state_of(service.slots[i]) == GW_SLOT_MOVING &&
-                gw_slot_previous(service.slots[i]) == to) {
-                until = std::max(until, epoch_ + service.notes[i].changed * kNoteUnit +
-                                            timing_.learning + timing_.grace);
+                previous < ends.size()) {
+                ends[previous] =
+                    std::max(ends[previous], epoch_ + service.notes[i].changed * kNoteUnit +
+                                                 timing_.learning + timing_.grace);
             }
         }
     }
-    return until;
+    return ends;
 }
 
 }  // namespace guideway::plane

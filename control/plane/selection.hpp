@@ -88,6 +88,10 @@ class Selection {
     // When the last slot stops learning whose connections are still the backend's; now or
     // earlier where there is none.
     [[nodiscard]] Milliseconds learning_until(uint32_t backend) const;
+    // The same of every backend, in one walk over the slots.
+    [[nodiscard]] std::vector<Milliseconds> learning_ends() const;
+    // Of all services, by the last whole sweep; also those that it took away.
+    [[nodiscard]] uint64_t pins_in_use() const { return pins_counted_; }
 
   private:
     // What is known of a slot that is not stable.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "control/store/database.hpp"
+#include "control/store/event_table.hpp"
 #include "control/store/overrides_json.hpp"
 
 namespace guideway::store {
@@ -380,6 +381,16 @@ Result<int64_t> Store::append(const Revision &revision)
         return std::unexpected(std::move(done.error()));
     }
     return *number;
+}
+
+Result<void> Store::append_events(std::span<const model::Event> events)
+{
+    return store::append_events(state_->database, events);
+}
+
+Result<std::vector<model::Event>> Store::events(size_t most) const
+{
+    return newest_events(state_->database, most);
 }
 
 Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}

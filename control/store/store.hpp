@@ -1,14 +1,16 @@
-// Desired state on disk: revisions in one SQLite database an instance.
+// Desired state on disk: revisions in one SQLite database an instance; and what happened.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "control/model/desired.hpp"
+#include "control/model/event.hpp"
 #include "dataplane/error.hpp"
 
 namespace guideway::store {
@@ -36,6 +38,12 @@ class Store {
 
     // One transaction, on disk when it returns. The number it was given.
     [[nodiscard]] Result<int64_t> append(const Revision &revision);
+
+    // Events, of which the newest 10,000 are kept. All or none of `events`, on disk when it
+    // returns. They are no part of desired state: a failure here is no reason to refuse a change.
+    [[nodiscard]] Result<void> append_events(std::span<const model::Event> events);
+    // The newest `most`, oldest first.
+    [[nodiscard]] Result<std::vector<model::Event>> events(size_t most) const;
 
     Store(Store &&) noexcept;
     Store &operator=(Store &&) noexcept;

@@ -1,4 +1,4 @@
-// What an instance does of itself: sweeps over pins, and checks the health of backends.
+// What an instance does by the clock: it sweeps over pins and checks the health of backends.
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -61,7 +61,7 @@ void Instance::sweep()
         if (plane_->has_sweeping_to_do() && plane_->sweep(step, moment())) {
             reconcile();
         }
-        remember_health();
+        look_around();
         sweep();
     });
 }
@@ -70,7 +70,9 @@ void Instance::sweep()
 model::Condition Instance::condition(const std::string &pool,
                                      const model::Backend &backend) const
 {
-    return checks_->condition(pool, backend.address);
+    model::Condition condition = checks_->condition(pool, backend.address);
+    condition.cut = condition.cut || drains_.is_over({pool, backend.name}, unix_now());
+    return condition;
 }
 
 Checks::World Instance::world_of_checks()
@@ -97,6 +99,13 @@ Checks::World Instance::world_of_checks()
             [this](const health::Event &event) {
                 spdlog::info("{}{}{}: {}: {}", event.pool, event.backend.empty() ? "" : "/",
                              event.backend, health::to_string(event.kind), event.text);
+                std::string kind = "health_" + std::string(health::to_string(event.kind));
+                std::ranges::replace(kind, ' ', '_');
+                events_.record({.kind = std::move(kind),
+                                .pool = event.pool,
+                                .backend = event.backend,
+                                .service = "",
+                                .text = event.text});
                 health_changed_ = true;
             },
     };
