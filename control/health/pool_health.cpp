@@ -337,6 +337,7 @@ void PoolHealth::set_condition(Member &member, Time now)
     const bool is_whole = is_failed || is_used_in_panic;
     member.condition = {
         .failed = is_failed,
+        .waiting = is_failed && !member.is_out,
         .cut = is_failed && member.is_out && on_failure_ == model::OnFailure::kReset,
         .share_percent = is_whole ? 100 : member.health.share_percent(settings_, now)};
 }

@@ -16,6 +16,7 @@ enum class BackendState : uint8_t {
     kDisabled,
     kDraining,   // gets no new flows, keeps those it has: drained, or of weight 0
     kFailed,     // its health checks say so
+    kUnchecked,  // its first health check has not ended
     kReturning,  // about to forward again, once no pin of its former connections is left
     kLeaving,    // not desired any more; draining until nothing names it
     kUnused,
@@ -35,6 +36,8 @@ enum class BackendState : uint8_t {
             return "draining";
         case BackendState::kFailed:
             return "failed";
+        case BackendState::kUnchecked:
+            return "unchecked";
         case BackendState::kReturning:
             return "returning";
         case BackendState::kLeaving:

@@ -231,7 +231,7 @@ BackendState Plane::state_of(const BackendView &view, const model::Condition &co
         return BackendState::kDraining;
     }
     if (condition.failed) {
-        return BackendState::kFailed;
+        return condition.waiting ? BackendState::kUnchecked : BackendState::kFailed;
     }
     return is_resolved ? BackendState::kForwarding : BackendState::kUnresolved;
 }
