@@ -272,7 +272,7 @@ void Selection::sweep_pin(gw_pin &pin, Moment now)
         .service = static_cast<uint32_t>(second >> GW_PIN_SERVICE_SHIFT) & GW_PIN_SERVICE_MASK,
         .slot = static_cast<uint32_t>(second) & GW_PIN_SLOT_MASK,
         .backend = static_cast<uint32_t>(first) & GW_OWNER_MASK};
-    // Also when it goes now: a packet that has seen it may pin its flow again.
+    // Also when it goes now: a packet that has seen it may still be on its way.
     PinCounts &counts = counting_[{swept.service, swept.backend}];
     pins_seen_++;
     gw_event event{};

@@ -52,11 +52,10 @@ GW_INLINE int gw_pin_refresh(const struct gw_walk *walk, struct gw_pin *pin, uin
     GW_INTERLEAVE();
     if ((first & GW_PIN_CONFIRMED) == 0 && !gw_is_syn(walk)) {
         uint64_t found = gw_compare_exchange64(&pin->first, first, first | GW_PIN_CONFIRMED);
-        if (found != first && ((found ^ first) >> GW_PIN_FINGERPRINT_SHIFT) != 0) {
-            return 0;
+        // The bucket may have begun to overflow in this moment.
+        if (GW_UNLIKELY(found != first) && found == (first | GW_PIN_OVERFLOW)) {
+            gw_compare_exchange64(&pin->first, found, found | GW_PIN_CONFIRMED);
         }
-    } else if (((gw_read_once64(&pin->first) ^ first) >> GW_PIN_FINGERPRINT_SHIFT) != 0) {
-        return 0;
     }
     GW_INTERLEAVE();
     refreshed = (second & ~((uint64_t)GW_PIN_TICKS_MASK << GW_PIN_SEEN_SHIFT)) |
@@ -64,7 +63,7 @@ GW_INLINE int gw_pin_refresh(const struct gw_walk *walk, struct gw_pin *pin, uin
     if (refreshed != second) {
         gw_compare_exchange64(&pin->second, second, refreshed);
     }
-    return 1;
+    return ((gw_read_once64(&pin->first) ^ first) >> GW_PIN_FINGERPRINT_SHIFT) == 0;
 }
 
 // Where a packet goes whose flow has no pin, and whether it makes one.
@@ -163,15 +162,12 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
             gw_count_event(walk, GW_EVENT_PIN_DEAD);
         } else if ((second & GW_PIN_CLOSING) != 0 && gw_is_syn(walk)) {
             gw_pin_clear(pin, first);
-        } else {
+        } else if (walk->is_icmp_error || gw_pin_refresh(walk, pin, first, now)) {
             gw_count_event(walk, GW_EVENT_PIN_HIT);
-            if (!walk->is_icmp_error && !gw_pin_refresh(walk, pin, first, now)) {
-                // Replaced in this moment; where the flow is at home is still known.
-                gw_pin_insert(walk, hash, backend, gw_is_syn(walk) ? 0 : GW_PIN_CONFIRMED,
-                              gw_pin_second(walk, slot_index, now));
-            }
             return backend;
         }
+        // Gone in this moment, as nobody's: it is not made again, for the control plane may
+        // have seen that the slot has no pin left.
     }
 
     pinned =
