@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "xdp/dispatcher.hpp"
+#include "xdp/region.hpp"
 
 namespace guideway::xdp {
 namespace {
@@ -73,6 +74,17 @@ Result<Split> split_members(const Interface &interface, const Ownership &ownersh
 }
 
 }  // namespace
+
+bool Ownership::covers(const Program &program) const
+{
+    const auto is_of_ours = [&](uint32_t map_id) {
+        return region_map_ids.contains(map_id) ||
+               std::ranges::any_of(region_map_ids, [&](uint32_t region) {
+                   return was_replaced_by(map_id, region);
+               });
+    };
+    return pinned_ids.contains(program.id) || std::ranges::any_of(program.map_ids, is_of_ours);
+}
 
 Error cannot_join(const Interface &interface, const std::vector<Program> &others,
                   const std::string &obstacle)

@@ -3,7 +3,6 @@
 // settle (the old ones go).
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -18,18 +17,13 @@
 
 namespace guideway::xdp {
 
-// How a program is known to be ours: it reads our tables, or we pinned it. Either alone must
-// do: a daemon may have been killed before it pinned, and tables can be lost.
+// How a program is known to be ours: it reads our tables, or some that they have replaced, or we
+// pinned it. Either alone must do: a daemon may have been killed before it pinned, and tables can be lost.
 struct Ownership {
     std::set<uint32_t> region_map_ids;
     std::set<uint32_t> pinned_ids;
 
-    [[nodiscard]] bool covers(const Program &program) const
-    {
-        return pinned_ids.contains(program.id) ||
-               std::ranges::any_of(region_map_ids,
-                                   [&](uint32_t id) { return program.uses_map(id); });
-    }
+    [[nodiscard]] bool covers(const Program &program) const;
 };
 
 // An interface that carries at least one program of ours.

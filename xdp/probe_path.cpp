@@ -58,7 +58,11 @@ std::optional<Program> program_in_place(const Interface &interface)
 
 bool is_ours(const Program &program, uint32_t region_map_id)
 {
-    return program.name == GW_PROBE_PROGRAM_NAME && program.uses_map(region_map_id);
+    const auto is_of_ours = [&](uint32_t map_id) {
+        return map_id == region_map_id || was_replaced_by(map_id, region_map_id);
+    };
+    return program.name == GW_PROBE_PROGRAM_NAME &&
+           std::ranges::any_of(program.map_ids, is_of_ours);
 }
 
 Result<void> take_off(const Interface &interface)

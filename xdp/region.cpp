@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "dataplane/core/tables.h"
+
 namespace guideway::xdp {
 namespace {
 
@@ -66,6 +68,45 @@ Result<Region> new_region(uint32_t total_bytes)
         return std::unexpected(std::move(info.error()));
     }
     return Region{std::move(fd), info->id, total_bytes};
+}
+
+namespace {
+
+// The successor of the tables in a map; 0 when it has none, holds none, or is gone.
+uint32_t successor_of(uint32_t map_id)
+{
+    const Descriptor fd(bpf_map_get_fd_by_id(map_id));
+    if (!fd.valid()) {
+        return 0;
+    }
+    const auto info = map_info(fd.get());
+    if (!info || info->type != BPF_MAP_TYPE_ARRAY || (info->map_flags & BPF_F_MMAPABLE) == 0 ||
+        info->value_size < GW_HEADER_BYTES) {
+        return 0;
+    }
+    void *page = mmap(nullptr, GW_HEADER_BYTES, PROT_READ, MAP_SHARED, fd.get(), 0);
+    if (page == MAP_FAILED) {
+        return 0;
+    }
+    const auto &header = *static_cast<const gw_tables_header *>(page);
+    const uint32_t successor =
+        header.magic == GW_TABLES_MAGIC && header.abi == GW_TABLES_ABI ? header.successor : 0;
+    munmap(page, GW_HEADER_BYTES);
+    return successor;
+}
+
+}  // namespace
+
+bool was_replaced_by(uint32_t map_id, uint32_t other_map_id)
+{
+    constexpr int kSuccessionsMax = 8;  // damaged tables may go round in circles
+    for (int i = 0; i < kSuccessionsMax && map_id != 0; i++) {
+        map_id = successor_of(map_id);
+        if (map_id == other_map_id && map_id != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 Result<MappedRegion> MappedRegion::map(Region region)

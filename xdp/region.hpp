@@ -27,6 +27,10 @@ struct Region {
 // A new one, not yet pinned, all zero.
 [[nodiscard]] Result<Region> new_region(uint32_t total_bytes);
 
+// Whether the tables in a map were replaced by those in another (gw_tables_header.successor), or
+// by tables that were. False when the first is gone.
+[[nodiscard]] bool was_replaced_by(uint32_t map_id, uint32_t other_map_id);
+
 // Owns a region and a mapping of all of it.
 class MappedRegion {
   public:

@@ -406,6 +406,7 @@ void Replacement::silence()
     // An old program that was alone may still be at its last packet, which it must not pass up.
     quiesce();
     for (const auto &former : state_->formers) {
+        header_of(former).successor = state_->to.region.map_id;
         std::atomic_ref(header_of(former).active_generation).store(0);
     }
     // What stays in a dispatcher does nothing any more, and attach() tries again.

@@ -74,14 +74,13 @@ std::expected<Instance::Candidate, Refusal> Instance::candidate(
         return refuse(409, effective.error().message);
     }
     if (serving()) {
-        if (effective->capacity != effective_.capacity ||
-            effective->hash_key != effective_.hash_key) {
-            return refuse(
-                409,
-                "capacity and hash_key are fixed while the tables exist; to change "
-                "them run 'guideway detach', then start the daemon with the new file");
+        if (effective->hash_key != effective_.hash_key) {
+            return refuse(409,
+                          "hash_key is fixed while the tables exist, because another moves "
+                          "nearly every flow; to change it run 'guideway detach', then start "
+                          "the daemon with the new file");
         }
-        if (auto room = plane_->fits(*effective); !room) {
+        if (auto room = fits(*effective); !room) {
             return refuse(409, room.error().message);
         }
     }
@@ -169,8 +168,27 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
                          revision.file_text == document_text_;
     const bool attaches = candidate.effective.interfaces != effective_.interfaces ||
                           candidate.effective.xdp_mode != effective_.xdp_mode;
+    const bool resizes = candidate.effective.capacity != effective_.capacity;
+    const auto go_back = [&] {
+        if (resizes) {
+            if (auto back = resize(effective_.capacity); !back) {
+                spdlog::error("cannot go back to the sizes before: {}", back.error().message);
+            }
+        }
+        if (auto back = attach(effective_); !back) {
+            spdlog::error("cannot go back to the interfaces before: {}", back.error().message);
+        }
+    };
+    if (resizes) {
+        if (auto resized = resize(candidate.effective.capacity); !resized) {
+            return refuse(500, resized.error().message);
+        }
+    }
     if (attaches) {
         if (auto attached = attach(candidate.effective); !attached) {
+            if (resizes) {
+                go_back();
+            }
             return refuse(500, attached.error().message);
         }
     }
@@ -181,15 +199,15 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
     revision.overrides = candidate.overrides;
     auto number = store_.append(revision);
     if (!number) {
-        if (attaches) {
-            if (auto back = attach(effective_); !back) {
-                spdlog::error("cannot go back to the interfaces before: {}",
-                              back.error().message);
-            }
+        if (attaches || resizes) {
+            go_back();
         }
         return refuse(500, number.error().message + "; what was in force goes on");
     }
     put_in_force(std::move(candidate), revision, *number);
+    if (resizes && !attaches) {
+        attach_what_exists(true);
+    }
     reconcile();
     return Change{revision_, true, revision.summary};
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <set>
 
+#include "dataplane/tables/migrate.hpp"
 #include "xdp/host.hpp"
 
 namespace guideway::daemon {
@@ -184,9 +185,10 @@ Result<void> Instance::open_tables(const model::Desired &effective)
         return std::unexpected(std::move(clock.error()));
     }
     pin_clock_ = std::make_unique<xdp::PinClock>(std::move(*clock));
-    plane_ = std::make_unique<plane::Plane>(fast_path_->tables(), xdp::quiesce,
-                                            timing_of(effective.connections), moment());
-    set_connection_times(effective.connections);
+    if (!fast_path_->moved().empty()) {
+        spdlog::info("{}", fast_path_->moved());
+    }
+    make_plane(effective);
     sweep();
     trust_adopted_ = fast_path_->adopted();
     if (trust_adopted_) {
@@ -198,6 +200,44 @@ Result<void> Instance::open_tables(const model::Desired &effective)
             }
         });
     }
+    return {};
+}
+
+void Instance::make_plane(const model::Desired &effective)
+{
+    plane_ = std::make_unique<plane::Plane>(fast_path_->tables(), xdp::quiesce,
+                                            timing_of(effective.connections), moment());
+    set_connection_times(effective.connections);
+}
+
+// Whether `desired` can be put in force: where it asks for other sizes, in tables of these that
+// hold what the present ones do.
+Result<void> Instance::fits(const model::Desired &desired) const
+{
+    if (desired.capacity == effective_.capacity) {
+        return plane_->fits(desired);
+    }
+    auto trial = Tables::anonymous(to_table_capacity(desired.capacity),
+                                   fast_path_->tables().header().hash_key);
+    if (!trial) {
+        return std::unexpected(std::move(trial.error()));
+    }
+    if (auto migrated = migrate(TablesView::of(fast_path_->tables()), *trial); !migrated) {
+        return migrated;
+    }
+    return plane::Plane(*trial, [] {}, timing_of(desired.connections), moment()).fits(desired);
+}
+
+// Other tables, with all that the present ones hold. To be followed by attach_what_exists(true):
+// until then the programs look for pins in the former ones too.
+Result<void> Instance::resize(const model::Capacity &capacity)
+{
+    if (auto resized = fast_path_->resize(to_table_capacity(capacity)); !resized) {
+        return resized;
+    }
+    spdlog::info("{}", fast_path_->moved());
+    make_plane(effective_);
+    probe_path_.reset();  // its program reads the former ones; the next takes its place
     return {};
 }
 

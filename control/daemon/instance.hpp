@@ -123,6 +123,9 @@ class Instance {
                                                               store::Revision revision);
     void put_in_force(Candidate candidate, const store::Revision &revision, int64_t number);
     [[nodiscard]] Result<void> open_tables(const model::Desired &effective);
+    void make_plane(const model::Desired &effective);
+    [[nodiscard]] Result<void> fits(const model::Desired &desired) const;
+    [[nodiscard]] Result<void> resize(const model::Capacity &capacity);
     void fill_tables(const model::Desired &effective);
     void begin_forwarding();
     void wait_for_first_round(std::chrono::steady_clock::time_point until);

@@ -112,7 +112,8 @@ struct gw_tables_header {
     uint32_t last_generation;  // highest ever given out, also to programs that never acted
     struct gw_pin_times pin_times;
     uint32_t sections_used;
-    uint32_t reserved[32];
+    uint32_t successor;  // what has replaced these tables, in the engine's words; 0: nothing
+    uint32_t reserved[31];
     struct gw_section sections[GW_SECTIONS_MAX];
     // Of this build alone.
     struct gw_capacity capacity;
