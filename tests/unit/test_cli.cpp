@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "control/api/server.hpp"
+#include "tests/unit/program_fixture.hpp"
 #include "tools/guideway/app.hpp"
 #include "tools/guideway/text.hpp"
 #include "tools/guideway/views.hpp"
@@ -98,7 +99,66 @@ TEST(Views, SurviveAnswersOfAnyShape)
         EXPECT_FALSE(backends_view(shape, true).empty());
         EXPECT_FALSE(counters_view(shape, true, true).empty());
         EXPECT_FALSE(change_view(shape, true).empty());
+        EXPECT_FALSE(connections_view(shape, true).empty());
+        EXPECT_FALSE(drain_text(shape).empty());
+        EXPECT_FALSE(event_line(shape, true).empty());
+        EXPECT_FALSE(history_view(shape, true).empty());
     }
+}
+
+TEST(Views, SayThatNothingChangedOnce)
+{
+    EXPECT_EQ(
+        change_view({{"revision", 4}, {"changed", false}, {"summary", "1 service"}}, false),
+        "nothing to change, revision 4: 1 service\n");
+}
+
+TEST(Views, SayWhatADrainWaitsFor)
+{
+    json drain = {{"connections", 1},
+                  {"learning_until", "2026-01-31T12:15:01Z"},
+                  {"deadline", nullptr},
+                  {"cut", false},
+                  {"done", false}};
+    EXPECT_EQ(drain_text(drain),
+              "1 connection seen, done no earlier than 2026-01-31T12:15:01Z");
+    drain["learning_until"] = nullptr;
+    drain["deadline"] = "2026-01-31T13:00:00Z";
+    drain["connections"] = 1200;
+    EXPECT_EQ(drain_text(drain),
+              "1,200 connections seen, done when none is left, cut at 2026-01-31T13:00:00Z");
+    drain["cut"] = true;
+    EXPECT_EQ(drain_text(drain), "its connections are cut");
+    drain["done"] = true;
+    EXPECT_EQ(drain_text(drain), "no connection is left");
+}
+
+TEST(Views, ShowConnectionsByServiceAndBackend)
+{
+    const json connections = {{"pins", {{"used", 15}, {"max", 1048576}}},
+                              {"services",
+                               {{{"name", "api"},
+                                 {"slots",
+                                  {{"stable", 65000},
+                                   {"moving", 500},
+                                   {"pinned", 37},
+                                   {"every_flow", 0},
+                                   {"share_not_stable", 0.0082}}},
+                                 {"backends",
+                                  {{{"pool", "p"},
+                                    {"name", "gw-a"},
+                                    {"state", "draining"},
+                                    {"slots", 0},
+                                    {"connections", 15},
+                                    {"confirmed", 14},
+                                    {"elsewhere", 15},
+                                    {"learning_until", "2026-01-31T12:15:01Z"}}}}}}}};
+    EXPECT_EQ(connections_view(connections, false),
+              "15 of 1,048,576 pins in use, by the last sweep\n"
+              "\n"
+              "api  0.8 % of slots not stable: 65,000 stable, 500 moving, 37 pinned\n"
+              "BACKEND  STATE     SLOTS  SEEN  CONFIRMED  ELSEWHERE  LEARNING UNTIL\n"
+              "p/gw-a   draining      0    15         14         15  2026-01-31T12:15:01Z\n");
 }
 
 TEST(Socket, IsTheOnlyOneOrHasToBeNamed)
@@ -182,62 +242,9 @@ api::Response scripted(const api::Request &request)
              {"overrides", json::array()}}};
 }
 
-struct Ran {
-    int exit = -1;
-    std::string out;
-    std::string err;
-};
-
-std::string slurp(const std::filesystem::path &path)
-{
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-// The program as it was built, in a process of its own.
-class Program : public testing::Test {
-  protected:
-    Program()
-    {
-        std::string pattern = std::filesystem::temp_directory_path() / "gw-cli-XXXXXX";
-        directory_ = ::mkdtemp(pattern.data());
-        socket_ = directory_ / "edge.sock";
-    }
-    ~Program() override
-    {
-        loop_.stop();
-        if (thread_.joinable()) {
-            thread_.join();
-        }
-        server_.reset();
-        std::filesystem::remove_all(directory_);
-    }
-    void serve(api::Handler handler = scripted)
-    {
-        server_ = api::Server::start(loop_, socket_, std::move(handler)).value();
-        thread_ = std::jthread([this] { loop_.run(); });
-    }
-    // `arguments` as a shell reads them.
-    [[nodiscard]] Ran run(const std::string &arguments, const std::string &before = "") const
-    {
-        const std::string command = before + " GUIDEWAY_SOCKET=" + socket_.string() +
-                                    " timeout 20 " GUIDEWAY_PROGRAM " " + arguments + " >" +
-                                    (directory_ / "out").string() + " 2>" +
-                                    (directory_ / "err").string();
-        const int status = std::system(command.c_str());
-        return {WEXITSTATUS(status), slurp(directory_ / "out"), slurp(directory_ / "err")};
-    }
-
-    std::filesystem::path directory_;
-    std::filesystem::path socket_;
-    boost::asio::io_context loop_;
-    std::unique_ptr<api::Server> server_;
-    std::jthread thread_;
-};
-
 TEST_F(Program, ShowsStatusWithoutColoursWhenNobodyLooks)
 {
-    serve();
+    serve(scripted);
     const auto ran = run("status");
     EXPECT_EQ(ran.exit, 0) << ran.err;
     EXPECT_EQ(ran.out,
@@ -261,7 +268,7 @@ TEST_F(Program, ShowsStatusWithoutColoursWhenNobodyLooks)
 
 TEST_F(Program, PrintsTheApisAnswerWithJson)
 {
-    serve();
+    serve(scripted);
     const auto ran = run("--json status");
     EXPECT_EQ(json::parse(ran.out)["packets"]["forwarded"], 1234567);
     EXPECT_EQ(run("status --json").out, ran.out);
@@ -272,13 +279,19 @@ TEST_F(Program, PrintsTheApisAnswerWithJson)
 
 TEST_F(Program, SendsWhatEachVerbMeans)
 {
-    serve();
+    serve(scripted);
     const auto summary = [&](const std::string &arguments) {
         return json::parse(run(arguments + " --json").out).value("summary", "none");
     };
     EXPECT_EQ(summary("backend add p/gw-d 10.2.0.5 --weight 7"),
               R"(POST/v1/backends {"address":"10.2.0.5","name":"gw-d","pool":"p","weight":7})");
     EXPECT_EQ(summary("backend remove p/gw-d"), "DELETE/v1/backends/p/gw-d {}");
+    EXPECT_EQ(summary("backend remove p/gw-d --now"),
+              R"(DELETE/v1/backends/p/gw-d {"now":true})");
+    EXPECT_EQ(summary("backend drain p/gw-d"), "POST/v1/backends/p/gw-d/drain {}");
+    EXPECT_EQ(summary("backend drain p/gw-d --deadline 10m"),
+              R"(POST/v1/backends/p/gw-d/drain {"deadline":"10m"})");
+    EXPECT_EQ(summary("history --limit 7"), "GET/v1/history {}");
     EXPECT_EQ(summary("backend enable p/gw-d"), "POST/v1/backends/p/gw-d/enable {}");
     EXPECT_EQ(summary("backend disable 'p/g w%'"), "POST/v1/backends/p/g w%/disable {}");
     EXPECT_EQ(summary("backend weight p/gw-d 0"),
@@ -294,7 +307,7 @@ TEST_F(Program, SendsWhatEachVerbMeans)
 
 TEST_F(Program, ListsTheProblemsOfAConfiguration)
 {
-    serve();
+    serve(scripted);
     std::ofstream(directory_ / "edge.yaml") << "bad";
     const auto file = (directory_ / "edge.yaml").string();
     const auto ran = run("apply " + file);
@@ -324,7 +337,7 @@ TEST_F(Program, SaysWhyNoDaemonAnswers)
 
 TEST_F(Program, TellsAnOlderDaemonFromAMissingName)
 {
-    serve();
+    serve(scripted);
     const auto ran = run("service show older");
     EXPECT_EQ(ran.exit, 4);
     EXPECT_TRUE(ran.err.contains("version 9.9.9")) << ran.err;
@@ -333,11 +346,28 @@ TEST_F(Program, TellsAnOlderDaemonFromAMissingName)
 
 TEST_F(Program, RefusesWrongCommandLinesWithOneLine)
 {
-    for (const char *arguments :
-         {"", "frob", "backend", "backend frob", "apply", "apply a b", "backend add p/a",
-          "backend add pa 10.0.0.1", "backend weight p/a -1", "backend weight p/a 10001",
-          "backend weight p/a 1.5", "backend enable p/a/b", "apply a --if-revision x",
-          "status --frob", "completion tcsh", "counters --all --nonzero"}) {
+    for (const char *arguments : {"",
+                                  "frob",
+                                  "backend",
+                                  "backend frob",
+                                  "apply",
+                                  "apply a b",
+                                  "backend add p/a",
+                                  "backend add pa 10.0.0.1",
+                                  "backend weight p/a -1",
+                                  "backend weight p/a 10001",
+                                  "backend weight p/a 1.5",
+                                  "backend enable p/a/b",
+                                  "apply a --if-revision x",
+                                  "status --frob",
+                                  "completion tcsh",
+                                  "counters --all --nonzero",
+                                  "backend drain p/a --deadline soon",
+                                  "backend drain p/a --deadline 0s",
+                                  "backend drain --wait",
+                                  "watch --since -1",
+                                  "history --limit 0",
+                                  "watch now"}) {
         const auto ran = run(arguments);
         EXPECT_EQ(ran.exit, 2) << arguments;
         EXPECT_EQ(std::ranges::count(ran.err, '\n'), 1) << arguments << ": " << ran.err;

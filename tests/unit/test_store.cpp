@@ -329,6 +329,59 @@ TEST_F(StoreOnSmallDisk, ServesWhatItHasFromAReadOnlyDisk)
     EXPECT_TRUE(refusal().contains("Read-only file system")) << refusal();
 }
 
+std::vector<model::Event> events(int64_t first, int64_t count)
+{
+    std::vector<model::Event> events;
+    for (int64_t i = 0; i < count; ++i) {
+        events.push_back({.sequence = first + i,
+                          .time_ms = 1'800'000'000'000 + i,
+                          .kind = "test",
+                          .pool = "p",
+                          .backend = "gw-a",
+                          .service = "",
+                          .text = std::string(100, 'x')});
+    }
+    return events;
+}
+
+TEST_F(StoreFile, RemembersTheNewestEvents)
+{
+    EXPECT_TRUE(open().events(10).value().empty());
+    auto store = open();
+    fill(store, 2);
+    ASSERT_TRUE(store.append_events(events(1, 3)));
+    EXPECT_EQ(open().events(10).value(), events(1, 3));
+    EXPECT_EQ(open().events(1).value().front().sequence, 3);
+    ASSERT_TRUE(store.append_events(events(2000, 9'000)));
+    ASSERT_TRUE(store.append_events(events(20'000, 2'000)));
+    const auto kept = store.events(SIZE_MAX).value();
+    EXPECT_EQ(kept.size(), 10'000U);
+    EXPECT_EQ(kept.front().sequence, 3'000);
+    EXPECT_EQ(kept.back().sequence, 21'999);
+    EXPECT_EQ(open().latest().value()->number, 2);
+}
+
+TEST_F(StoreFile, TakesABatchOfEventsWholeOrNotAtAll)
+{
+    auto store = open();
+    ASSERT_TRUE(store.append_events(events(5, 1)));
+    EXPECT_FALSE(store.append_events(events(3, 3)));  // 5 is there already
+    EXPECT_EQ(store.events(10).value().size(), 1U);
+}
+
+TEST_F(StoreOnSmallDisk, LosesEventsBeforeRevisions)
+{
+    auto store = open();
+    fill(store, 1);
+    int64_t next = 1;
+    while (store.append_events(events(next, 100))) {
+        next += 100;
+        ASSERT_LT(next, 10'000);
+    }
+    EXPECT_EQ(store.events(SIZE_MAX).value().size(), static_cast<size_t>(next - 1));
+    EXPECT_EQ(store.latest().value()->number, 1);
+}
+
 TEST(OverridesAsJson, SurviveTheRoundTrip)
 {
     model::Overrides overrides;

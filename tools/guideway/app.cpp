@@ -13,6 +13,7 @@
 #include "dataplane/error.hpp"
 #include "tools/guideway/generate.hpp"
 #include "tools/guideway/grammar.hpp"
+#include "tools/guideway/patient.hpp"
 #include "tools/guideway/text.hpp"
 #include "tools/guideway/views.hpp"
 
@@ -56,6 +57,8 @@ class Session {
     Outcome<void> check_by_daemon(const std::string &text) const;
     Outcome<void> apply() const;
     Outcome<void> backend(const std::string &verb) const;
+    Outcome<void> drain(const std::string &target) const;
+    Outcome<void> watch_events() const;
     Outcome<void> version() const;
     Outcome<void> detach() const;
 
@@ -225,14 +228,59 @@ Outcome<void> Session::backend(const std::string &verb) const
     }
     const std::string target = "/v1/backends/" + path_segment(pool) + "/" + path_segment(name);
     const std::string attempted = verb + " backend " + options_.backend;
+    if (verb == "drain") {
+        return drain(target);
+    }
     if (verb == "remove") {
-        return change("DELETE", target, nullptr, attempted);
+        return change("DELETE", target, options_.now ? json{{"now", true}} : json(), attempted);
     }
     if (verb == "weight") {
         return change("POST", target + "/weight", {{"weight", *options_.weight}},
                       "change the weight of backend " + options_.backend);
     }
     return change("POST", target + "/" + verb, nullptr, attempted);
+}
+
+Outcome<void> Session::drain(const std::string &target) const
+{
+    const json body =
+        options_.deadline.empty() ? json() : json{{"deadline", options_.deadline}};
+    auto answer = ask("POST", target + "/drain", body, "drain backend " + options_.backend);
+    if (!answer) {
+        return std::unexpected(answer.error());
+    }
+    if (!options_.wait) {
+        print(*answer, with_colours(change_view));
+        return {};
+    }
+    if (!options_.json) {
+        print(*answer, with_colours(change_view));
+        streams_.out.flush();
+    }
+    const auto socket = find_socket(options_.socket);
+    if (!socket) {
+        return std::unexpected(socket.error());
+    }
+    const auto last = wait_for_drain(PatientClient(Client(*socket), streams_.err), target,
+                                     options_.backend, streams_);
+    if (!last) {
+        return std::unexpected(last.error());
+    }
+    (*answer)["drain"] = *last;
+    if (options_.json) {
+        print(*answer, nullptr);
+    }
+    return {};
+}
+
+Outcome<void> Session::watch_events() const
+{
+    const auto socket = find_socket(options_.socket);
+    if (!socket) {
+        return std::unexpected(socket.error());
+    }
+    return watch(PatientClient(Client(*socket), streams_.err), options_.since, options_.json,
+                 streams_);
 }
 
 // Knowing one's own version needs no daemon.
@@ -306,6 +354,20 @@ Outcome<void> Session::run(const std::string &verb)
                  return counters_view(body, options_.all, streams_.colours);
              });
          }},
+        {"connections",
+         [&] {
+             const std::string of =
+                 options_.service.empty() ? "" : "/" + path_segment(options_.service);
+             return show("/v1/connections" + of, "show connections",
+                         with_colours(connections_view));
+         }},
+        {"watch", [&] { return watch_events(); }},
+        {"history",
+         [&] {
+             const uint32_t limit = options_.limit == 0 ? 100 : options_.limit;
+             return show("/v1/history?limit=" + std::to_string(limit), "show the history",
+                         with_colours(history_view));
+         }},
         {"version", [&] { return version(); }},
         {"detach", [&] { return detach(); }},
         {"completion",
@@ -338,7 +400,7 @@ void report(const Failure &failure, bool as_json, const Streams &streams)
     streams.err << "guideway: " << printable(failure.message) << "\n";
 }
 
-// CLI11 says of an unknown verb only that one is required.
+// CLI11's errors in words that name what was typed.
 std::string usage_error(const CLI::App &app, const CLI::ParseError &error)
 {
     const CLI::App *deepest = &app;
@@ -350,12 +412,24 @@ std::string usage_error(const CLI::App &app, const CLI::ParseError &error)
              [](const CLI::App *candidate) { return !candidate->get_group().empty(); })) {
         verbs += (verbs.empty() ? "" : ", ") + verb->get_name();
     }
-    for (const auto &word : app.remaining(true)) {
+    const auto words = app.remaining(true);
+    for (const auto &word : words) {
         if (!verbs.empty() && !word.starts_with('-')) {
             return "there is no verb '" + word + "' here; verbs are " + verbs;
         }
     }
-    return error.what();
+    if (!words.empty()) {
+        return (words.front().starts_with('-') ? "there is no option '" : "unexpected word '") +
+               words.front() + "' here";
+    }
+    const std::string said = error.what();
+    if (!verbs.empty() && dynamic_cast<const CLI::RequiredError *>(&error) != nullptr) {
+        return "a verb is missing; verbs are " + verbs;
+    }
+    if (dynamic_cast<const CLI::ArgumentMismatch *>(&error) != nullptr) {
+        return said.substr(0, said.find(':')) + " needs a value";
+    }
+    return said;
 }
 
 }  // namespace

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
+#include <limits>
+
 #include "control/model/desired.hpp"
+#include "control/model/validate.hpp"
 #include "tools/guideway/app.hpp"
 
 namespace guideway::cli {
@@ -14,6 +18,27 @@ std::string check_backend_name(const std::string &text)
     const bool good = slash != text.npos && slash > 0 && slash + 1 < text.size() &&
                       text.find('/', slash + 1) == text.npos;
     return good ? "" : "'" + text + "' is not of the form POOL/NAME, such as gateways/gw-a";
+}
+
+CLI::Validator whole_number(int64_t least, int64_t most)
+{
+    const auto check = [least, most](const std::string &text) {
+        int64_t value = 0;
+        const auto [end, error] =
+            std::from_chars(text.data(), text.data() + text.size(), value);
+        const bool good = error == std::errc() && end == text.data() + text.size() &&
+                          value >= least && value <= most;
+        return good
+                   ? ""
+                   : fmt::format("'{}' is not a whole number from {} to {}", text, least, most);
+    };
+    return {check, ""};
+}
+
+std::string check_deadline(const std::string &text)
+{
+    const auto deadline = model::parse_deadline(text, 0);
+    return deadline ? "" : deadline.error().message;
 }
 
 CLI::Option *add_backend_name(CLI::App &app, Options &options)
@@ -48,7 +73,7 @@ void add_configuration_verbs(CLI::App &app, Options &options)
         ->add_option("--if-revision", options.if_revision,
                      "refuse unless this revision is in force now")
         ->type_name("N")
-        ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()));
+        ->check(whole_number(0, std::numeric_limits<int64_t>::max()));
 
     app.add_subcommand("export", "Print the effective configuration: file and overrides");
 }
@@ -66,7 +91,7 @@ void add_service_verbs(CLI::App &app, Options &options)
 
 void add_backend_verbs(CLI::App &app, Options &options)
 {
-    const auto weights = CLI::Range(uint32_t{0}, model::kWeightMax);
+    const auto weights = whole_number(0, model::kWeightMax);
     CLI::App *backend = app.add_subcommand("backend", "Look at backends, and change them");
     backend->require_subcommand(1);
     backend->add_subcommand("list", "List all backends with state and next hop");
@@ -82,16 +107,37 @@ void add_backend_verbs(CLI::App &app, Options &options)
         ->type_name("N")
         ->check(weights);
 
+    CLI::App *drain = backend->add_subcommand(
+        "drain", "Give a backend no new connections; it keeps those it has");
+    add_backend_name(*drain, options);
+    drain
+        ->add_option("--deadline", options.deadline,
+                     "when to cut the connections that are left, as 10m from now or as "
+                     "2026-01-31T12:00:00Z; without it never, whatever was set before")
+        ->type_name("T")
+        ->check(CLI::Validator(check_deadline, ""));
+    drain->add_flag(
+        "--wait", options.wait,
+        "end when no connection is left, and tell of the progress; the drain goes on "
+        "if this is interrupted");
+
+    CLI::App *remove = backend->add_subcommand(
+        "remove", "Remove a backend: it drains, and is gone when no connection is left");
+    add_backend_name(*remove, options);
+    remove->add_flag("--now", options.now,
+                     "cut its connections at once, also those of one that was removed before");
+    add_backend_name(*backend->add_subcommand(
+                         "enable", "Enable a backend again that was disabled or drained"),
+                     options);
     add_backend_name(
-        *backend->add_subcommand("remove", "Remove a backend: it gets no packets any more"),
+        *backend->add_subcommand("disable",
+                                 "Take a backend out without removing it: its connections are "
+                                 "cut at once; 'drain' keeps them"),
         options);
-    add_backend_name(*backend->add_subcommand("enable", "Enable a disabled backend"), options);
-    add_backend_name(
-        *backend->add_subcommand("disable", "Take a backend out without removing it"), options);
 
     CLI::App *weight = backend->add_subcommand("weight", "Change a backend's weight");
     add_backend_name(*weight, options);
-    weight->add_option("N", options.weight, "the weight; 0 gets no flows")
+    weight->add_option("N", options.weight, "the weight; 0 drains the backend")
         ->required()
         ->type_name("")
         ->check(weights);
@@ -134,6 +180,22 @@ std::unique_ptr<CLI::App> make_grammar(Options &options)
     CLI::Option *all = counters->add_flag("--all", options.all, "what is zero, too");
     counters->add_flag("--nonzero", options.nonzero, "only what is not zero (the default)")
         ->excludes(all);
+
+    app->add_subcommand("connections",
+                        "Show how slots and remembered connections stand, by service and "
+                        "backend")
+        ->add_option("SERVICE", options.service, "only this one")
+        ->type_name("");
+
+    app->add_subcommand("watch", "Print events as they happen, until interrupted")
+        ->add_option("--since", options.since,
+                     "begin after the event of this number; 0 for all that are kept")
+        ->type_name("N")
+        ->check(whole_number(0, std::numeric_limits<int64_t>::max()));
+    app->add_subcommand("history", "Print the events that are remembered, the newest last")
+        ->add_option("--limit", options.limit, "at most so many; 100 if not given")
+        ->type_name("N")
+        ->check(whole_number(1, 10'000));
 
     app->add_subcommand("version", "Show the versions of this program and of the daemon");
     app->add_subcommand("detach",

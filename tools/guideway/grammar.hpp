@@ -21,6 +21,11 @@ struct Options {
     std::string backend;  // POOL/NAME
     std::string address;
     std::optional<uint32_t> weight;
+    std::string deadline;
+    bool wait = false;
+    bool now = false;
+    std::optional<int64_t> since;
+    uint32_t limit = 0;
     bool all = false;
     bool nonzero = false;
     std::string shell;

@@ -2,85 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
+#include "tools/guideway/members.hpp"
 #include "tools/guideway/text.hpp"
 
 namespace guideway::cli {
 namespace {
 
 using nlohmann::json;
-
-const json &member(const json &object, std::string_view key)
-{
-    static const json nothing;
-    if (!object.is_object()) {
-        return nothing;
-    }
-    const auto found = object.find(key);
-    return found == object.end() ? nothing : *found;
-}
-
-const json &array(const json &object, std::string_view key)
-{
-    static const json none = json::array();
-    const json &value = member(object, key);
-    return value.is_array() ? value : none;
-}
-
-std::string text(const json &object, std::string_view key, std::string_view otherwise = "?")
-{
-    const json &value = member(object, key);
-    return value.is_string() ? printable(value.get<std::string>()) : std::string(otherwise);
-}
-
-uint64_t number(const json &object, std::string_view key)
-{
-    const json &value = member(object, key);
-    return value.is_number_unsigned() || (value.is_number_integer() && value >= 0)
-               ? value.get<uint64_t>()
-               : 0;
-}
-
-double real(const json &object, std::string_view key)
-{
-    const json &value = member(object, key);
-    return value.is_number() ? value.get<double>() : NAN;
-}
-
-bool truth(const json &object, std::string_view key)
-{
-    const json &value = member(object, key);
-    return value.is_boolean() && value.get<bool>();
-}
-
-std::string count(const json &object, std::string_view key)
-{
-    return member(object, key).is_number() ? grouped(number(object, key)) : "?";
-}
-
-std::string joined(const json &strings)
-{
-    std::string all;
-    for (const auto &item : strings) {
-        if (item.is_string()) {
-            all += (all.empty() ? "" : ", ") + printable(item.get<std::string>());
-        }
-    }
-    return all;
-}
-
-Colour colour_of_state(std::string_view state)
-{
-    return state == "forwarding" || state == "serving" ? Colour::kGood
-           : state == "unresolved" || state == "idle"  ? Colour::kBad
-                                                       : Colour::kWarning;
-}
-
-std::string heading(std::string_view title, bool colours)
-{
-    return "\n" + coloured(title, Colour::kFaint, colours) + "\n";
-}
 
 std::string status_headline(const json &status, bool colours)
 {
@@ -116,6 +44,21 @@ std::string used(const json &tables, std::string_view key, std::string_view noun
     return fmt::format("{} of {} {}", count(part, "used"), count(part, "max"), noun);
 }
 
+// Of all services: what is remembered of single connections, and of how much of the rings.
+std::string pins_line(const json &connections)
+{
+    const json &slots = member(connections, "slots");
+    std::string line = fmt::format("{}; {} of slots not stable",
+                                   used(connections, "pins", "connections remembered"),
+                                   percent_text(real(slots, "share_not_stable")));
+    const uint64_t moving = number(slots, "moving");
+    const uint64_t pinned = number(slots, "pinned");
+    if (moving + pinned > 0) {
+        line += fmt::format(" ({} moving, {} pinned)", grouped(moving), grouped(pinned));
+    }
+    return line;
+}
+
 std::string status_numbers(const json &status, bool colours)
 {
     const json &backends = member(status, "backends");
@@ -129,12 +72,18 @@ std::string status_numbers(const json &status, bool colours)
     std::string lines = fmt::format("\nServices  {}\n", count(status, "services"));
     lines += "Backends  " +
              coloured(fmt::format("{} of {} forwarding", grouped(forwarding), grouped(total)),
-                      colour, colours) +
-             "\n";
+                      colour, colours);
+    if (const uint64_t leaving = number(backends, "leaving"); leaving > 0) {
+        lines += fmt::format(", {} leaving", grouped(leaving));
+    }
+    lines += "\n";
     if (packets.is_object()) {
         lines += fmt::format("Packets   {} forwarded, {} passed, {} replied, {} dropped\n",
                              count(packets, "forwarded"), count(packets, "passed"),
                              count(packets, "replied"), count(packets, "dropped"));
+    }
+    if (const json &connections = member(status, "connections"); connections.is_object()) {
+        lines += "Pins      " + pins_line(connections) + "\n";
     }
     if (tables.is_object()) {
         lines += fmt::format(
@@ -174,8 +123,7 @@ std::string counters_of(const json &rows, bool all, bool colours, std::string_vi
     Table table({{std::string(title)}, {"PACKETS", Align::kRight}, {"BYTES", Align::kRight}});
     for (const auto &row : rows) {
         if (all || number(row, "packets") > 0) {
-            const std::string pool = text(row, "pool", "");
-            table.add({{(pool.empty() ? "" : pool + "/") + text(row, "name")},
+            table.add({{backend_name(row, "name")},
                        {count(row, "packets")},
                        {bytes_text(number(row, "bytes"))}});
         }
@@ -238,11 +186,18 @@ std::string service_view(const json &service, bool colours)
         text(service, "name"), text(service, "listen"), text(service, "forwarding"),
         text(service, "pool"), count(service, "ring_size"), text(service, "unmatched"),
         count(service, "packets"), bytes_text(number(service, "bytes")));
-    Table table({{"BACKEND"}, {"SLOTS", Align::kRight}, {"SHARE", Align::kRight}});
+    Table table({{"BACKEND"},
+                 {"SLOTS", Align::kRight},
+                 {"SHARE", Align::kRight},
+                 {"STATE"},
+                 {"REMARKS"}});
     for (const auto &backend : array(service, "backends")) {
+        const std::string state = text(backend, "state", "");
         table.add({{text(backend, "name")},
                    {count(backend, "slots")},
-                   {percent_text(real(backend, "share"))}});
+                   {percent_text(real(backend, "share"))},
+                   {state, colour_of_state(state)},
+                   {text(backend, "reason", "")}});
     }
     return view + (table.empty()
                        ? coloured("no backend owns a slot", Colour::kBad, colours) + "\n"
@@ -262,10 +217,13 @@ std::string backends_view(const json &backends, bool colours)
     for (const auto &backend : array(backends, "backends")) {
         const std::string state = text(backend, "state");
         std::string remarks = text(backend, "reason", "");
+        if (const json &drain = member(backend, "drain"); drain.is_object()) {
+            remarks += (remarks.empty() ? "" : "; ") + drain_text(drain);
+        }
         if (const auto overridden = joined(array(backend, "overridden")); !overridden.empty()) {
             remarks += (remarks.empty() ? "" : "; ") + ("overridden: " + overridden);
         }
-        table.add({{text(backend, "pool") + "/" + text(backend, "name")},
+        table.add({{backend_name(backend, "name")},
                    {text(backend, "address")},
                    {count(backend, "weight")},
                    {state, colour_of_state(state)},
@@ -306,10 +264,14 @@ std::string counters_view(const json &counters, bool all, bool colours)
 std::string change_view(const json &change, bool colours)
 {
     const bool changed = truth(change, "changed");
-    std::string view = fmt::format("{} {}: {}\n",
-                                   coloured(changed ? "revision" : "nothing changed, revision",
-                                            changed ? Colour::kGood : Colour::kNone, colours),
-                                   count(change, "revision"), text(change, "summary"));
+    std::string view =
+        fmt::format("{} {}: {}\n",
+                    coloured(changed ? "revision" : "nothing to change, revision",
+                             changed ? Colour::kGood : Colour::kNone, colours),
+                    count(change, "revision"), text(change, "summary"));
+    if (const json &drain = member(change, "drain"); drain.is_object()) {
+        view += text(change, "state") + ": " + drain_text(drain) + "\n";
+    }
     if (const auto &overrides = array(change, "overrides"); !overrides.empty()) {
         view +=
             fmt::format("{} in force (apply --reset-overrides drops them):\n{}",

@@ -15,6 +15,12 @@ namespace guideway::cli {
 [[nodiscard]] std::string counters_view(const nlohmann::json &counters, bool all, bool colours);
 // What an apply or a change of a backend answers.
 [[nodiscard]] std::string change_view(const nlohmann::json &change, bool colours);
+[[nodiscard]] std::string connections_view(const nlohmann::json &connections, bool colours);
+// How far a drain is, in words.
+[[nodiscard]] std::string drain_text(const nlohmann::json &drain);
+// One event as a line, without its end.
+[[nodiscard]] std::string event_line(const nlohmann::json &event, bool colours);
+[[nodiscard]] std::string history_view(const nlohmann::json &history, bool colours);
 // "FILE:LINE:COLUMN: MESSAGE; HINT"
 [[nodiscard]] std::string problem_view(const nlohmann::json &problem);
 
