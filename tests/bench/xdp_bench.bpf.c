@@ -5,9 +5,7 @@
 // next of `flows` flows. For each kind of packet there are two programs: one that stops
 // there (the harness) and one that goes on to gw_process. Their difference is the packet
 // path and the one bpf_xdp_adjust_head that undoes it; bench_adjust tells what that costs.
-#include "xdp/seam_xdp.h"
-// (the seam comes first)
-#include "dataplane/core/process.h"
+#include "xdp/process_xdp.h"
 
 #define SOURCE_MAC_LOW 0xaa000002u
 #define PAYLOAD_BYTES_IPV4 40  // of the IPv4 packet
@@ -111,23 +109,6 @@ GW_INLINE int write_ipv6(uint8_t *data, const struct xdp_md *context, uint8_t la
     return 1;
 }
 
-GW_INLINE int process(struct xdp_md *context)
-{
-    struct gw_packet packet = {context};
-    struct gw_outcome outcome;
-    gw_process(&packet, &outcome);
-    switch (outcome.verdict) {
-        case GW_SEND:
-            return XDP_TX;
-        case GW_REDIRECT:
-            return (int)bpf_redirect(outcome.egress_ifindex, 0);
-        case GW_PASS:
-            return XDP_PASS;
-        default:
-            return XDP_DROP;
-    }
-}
-
 // A pair: `harness_NAME` writes the packet, `path_NAME` also processes it.
 #define BENCH_IPV4(name, protocol, destination, port)           \
     SEC("xdp.frags") int harness_##name(struct xdp_md *context) \
@@ -146,7 +127,7 @@ GW_INLINE int process(struct xdp_md *context)
             return XDP_ABORTED;                                 \
         }                                                       \
         write_ipv4(data, protocol, destination, port);          \
-        return process(context);                                \
+        return gw_process_xdp(context);                         \
     }
 
 #define BENCH_IPV6(name, last)                                  \
@@ -164,7 +145,7 @@ GW_INLINE int process(struct xdp_md *context)
         if (!data || !write_ipv6(data, context, last)) {        \
             return XDP_ABORTED;                                 \
         }                                                       \
-        return process(context);                                \
+        return gw_process_xdp(context);                         \
     }
 
 BENCH_IPV4(tcp_v4, GW_PROTO_TCP, SERVICE_IPV4, 443)
