@@ -67,10 +67,10 @@ Result<Comparison> Comparison::open()
 Result<void> Comparison::load(const packets::World &world)
 {
     note_reasons();
-    if (auto written = write_world(native_->tables(), world); !written) {
-        return written;
+    if (auto loaded = native_->load(world); !loaded) {
+        return loaded;
     }
-    return write_world(xdp_->tables(), world);
+    return xdp_->load(world);
 }
 
 void Comparison::note_reasons()

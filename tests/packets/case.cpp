@@ -56,7 +56,9 @@ void parse_verdict(Words &words, Step &step)
         } else if (words.accept("backend")) {
             step.backend = words.next("the backend");
         } else if (words.accept("event")) {
-            step.event = words.next("the event");
+            while (!words.done()) {
+                step.events.push_back(words.next("the event"));
+            }
         } else {
             break;
         }
@@ -84,6 +86,17 @@ void parse_sweep(Words &words, Step &step)
     step.first = words.number("the first value", UINT32_MAX);
     words.expect("to");
     step.last = words.number("the last value", UINT32_MAX);
+}
+
+void parse_pin_times(Words &words, gw_pin_times &times)
+{
+    auto ticks = [&words](std::string_view name) {
+        words.expect(name);
+        return static_cast<uint32_t>(words.number("the ticks", GW_PIN_TICKS_MASK));
+    };
+    times.idle_ticks = ticks("idle");
+    times.closing_ticks = ticks("closing");
+    times.handshake_ticks = ticks("handshake");
 }
 
 class Reader {
@@ -124,6 +137,12 @@ class Reader {
             }
         } else if (keyword == "inactive") {
             world.other_generation = true;
+        } else if (keyword == "pins-max") {
+            world.pins_max = static_cast<uint32_t>(words.number("the pins", UINT32_MAX));
+        } else if (keyword == "pin-times") {
+            parse_pin_times(words, world.pin_times);
+        } else if (keyword == "pin") {
+            world.pins.push_back(parse_foreign_pins(words));
         } else {
             return false;
         }
@@ -148,6 +167,10 @@ class Reader {
             }
         } else if (keyword == "icmp-limit-reached") {
             step.icmp_exhausted = true;
+        } else if (keyword == "pins") {
+            step.pins = parse_pins(words);
+        } else if (auto change = parse_change(keyword, words)) {
+            step.changes.push_back(std::move(*change));
         } else if (keyword == "counters") {
             while (!words.done()) {
                 case_.counters.push_back(parse_counter(words));

@@ -25,7 +25,9 @@ struct Step {
     std::string reason;
     std::string service;  // of forwarded packets
     std::string backend;
-    std::string event;
+    std::vector<std::string> events;
+    std::vector<Change> changes;           // before the (first) packet
+    std::optional<std::vector<Pin>> pins;  // after it; as before when not said
     uint32_t headroom_bytes = kHeadroomBytes;
     bool icmp_exhausted = false;  // the limit on ICMP answers has been reached
 };

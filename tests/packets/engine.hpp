@@ -17,6 +17,8 @@ inline constexpr uint32_t kIngressIfindex = 1;
 // Room in front of a frame, unless a case says otherwise: what a kernel test run gives.
 inline constexpr uint32_t kHeadroomBytes = 256 - 40;
 
+struct World;
+
 struct Ran {
     Verdict verdict = Verdict::kPass;
     uint32_t egress_ifindex = 0;  // of a redirect, where the engine tells; else 0
@@ -32,6 +34,11 @@ class Engine {
 
     [[nodiscard]] virtual std::string name() const = 0;
     [[nodiscard]] virtual Tables &tables() = 0;
+    // Makes the tables anew where the world wants another number of pins, and writes it.
+    [[nodiscard]] virtual Result<void> load(const World &world) = 0;
+    // The pins' clock. It stands still: between two packets no time passes but that by which
+    // shift_times() ages the tables.
+    [[nodiscard]] virtual uint32_t now_ticks() const = 0;
     // Frames shorter than this cannot be given to the engine.
     [[nodiscard]] virtual size_t frame_bytes_min() const = 0;
     [[nodiscard]] virtual Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) = 0;

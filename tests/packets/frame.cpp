@@ -53,4 +53,16 @@ IpRange ip_range(const Bytes &frame)
     return {at, std::min(frame.size(), at + length)};
 }
 
+bool is_syn(const Bytes &frame)
+{
+    const auto range = ip_range(frame);
+    if (range.begin == range.end) {
+        return false;
+    }
+    const bool is_ipv6 = frame[range.begin] >> 4 == 6;
+    const size_t flags = range.begin + (is_ipv6 ? 40 : 20) + 13;
+    return flags < range.end && frame[range.begin + (is_ipv6 ? 6 : 9)] == 6 &&
+           (frame[flags] & 0x16) == 0x02;
+}
+
 }  // namespace guideway::packets

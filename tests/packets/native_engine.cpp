@@ -10,6 +10,13 @@
 namespace guideway::packets {
 namespace {
 
+constexpr uint64_t kNowNs = 1'000'000'000;
+
+Result<Tables> make_tables(uint32_t pins_max)
+{
+    return Tables::anonymous(case_capacity(2, pins_max), gw_hash_key{});
+}
+
 class NativeEngine : public Engine {
   public:
     explicit NativeEngine(Tables tables) : tables_(std::move(tables)) {}
@@ -17,6 +24,19 @@ class NativeEngine : public Engine {
     [[nodiscard]] std::string name() const override { return "native"; }
     [[nodiscard]] Tables &tables() override { return tables_; }
     [[nodiscard]] size_t frame_bytes_min() const override { return 0; }
+    [[nodiscard]] uint32_t now_ticks() const override { return kNowNs >> GW_PIN_TICK_SHIFT; }
+
+    [[nodiscard]] Result<void> load(const World &world) override
+    {
+        if (world.pins_max != tables_.capacity().pins_max) {
+            auto tables = make_tables(world.pins_max);
+            if (!tables) {
+                return std::unexpected(tables.error());
+            }
+            tables_ = std::move(*tables);
+        }
+        return write_world(tables_, world, now_ticks());
+    }
 
     [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override
     {
@@ -29,7 +49,7 @@ class NativeEngine : public Engine {
                          .end = buffer.get() + size,
                          .tables = tables_.base(),
                          .layout = &tables_.layout(),
-                         .now_ns = 1'000'000'000,
+                         .now_ns = kNowNs,
                          .ingress_ifindex = kIngressIfindex,
                          .cpu = 0,
                          .generation = kGeneration};
@@ -63,7 +83,7 @@ class NativeEngine : public Engine {
 
 Result<std::unique_ptr<Engine>> native_engine()
 {
-    auto tables = Tables::anonymous(case_capacity(2), gw_hash_key{});
+    auto tables = make_tables(World{}.pins_max);
     if (!tables) {
         return std::unexpected(std::move(tables.error()));
     }

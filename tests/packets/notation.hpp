@@ -54,5 +54,7 @@ struct IpRange {
     size_t end = 0;
 };
 [[nodiscard]] IpRange ip_range(const Bytes &frame);
+// Whether it is a TCP segment that begins a connection: SYN without ACK and RST.
+[[nodiscard]] bool is_syn(const Bytes &frame);
 
 }  // namespace guideway::packets

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string_view>
 
 #include "tests/packets/case.hpp"
@@ -24,6 +25,12 @@ std::optional<size_t> position(const std::array<std::string_view, N> &names,
     return static_cast<size_t>(found - names.begin());
 }
 
+template <typename Entry>
+std::string name_of(const std::vector<Entry> &entries, size_t index)
+{
+    return index < entries.size() ? entries[index].name : std::to_string(index);
+}
+
 // The names of all counters, as a case calls them, in the order of counter_values().
 std::vector<std::string> counter_names(const Tables &tables, const World &world)
 {
@@ -31,14 +38,19 @@ std::vector<std::string> counter_names(const Tables &tables, const World &world)
     names.insert(names.end(), kEvents.begin(), kEvents.end());
     auto add = [&names](const std::string &kind, const auto &entries, size_t count) {
         for (size_t i = 0; i < count; i++) {
-            const std::string name =
-                kind + " " + (i < entries.size() ? entries[i].name : std::to_string(i));
+            const std::string name = kind + " " + name_of(entries, i);
             names.push_back(name);
             names.push_back(name + " bytes");
         }
     };
     add("service", world.services, tables.capacity().services_max);
     add("backend", world.backends, tables.capacity().backends_max);
+    for (size_t i = 0; i < tables.capacity().backends_max; i++) {
+        const std::string name = name_of(world.backends, i);
+        names.push_back("backend " + name + " syns");
+        names.push_back("backend " + name + " syn repeats");
+    }
+    names.emplace_back("refusals by slot");
     return names;
 }
 
@@ -55,7 +67,28 @@ std::vector<uint64_t> counter_values(const Tables &tables)
     };
     add(totals.services);
     add(totals.backends);
+    for (const auto &traffic : totals.backends) {
+        values.push_back(traffic.syns);
+        values.push_back(traffic.syn_repeats);
+    }
+    uint64_t refusals = 0;
+    for (uint32_t cpu = 0; cpu < tables.capacity().cpus_max; cpu++) {
+        const auto &cells = tables.counters_area(cpu).refused;
+        refusals = std::accumulate(std::begin(cells), std::end(cells), refusals);
+    }
+    values.push_back(refusals);
     return values;
+}
+
+std::string describe(const std::vector<Pin> &pins)
+{
+    std::string text;
+    for (const auto &pin : pins) {
+        text += (text.empty() ? "" : " / ") + pin.backend +
+                (pin.confirmed ? " confirmed" : "") + (pin.closing ? " closing" : "") +
+                (pin.age_ticks != 0 ? " age " + std::to_string(pin.age_ticks) : "");
+    }
+    return text.empty() ? "none" : text;
 }
 
 class Run {
@@ -64,13 +97,14 @@ class Run {
 
     CaseReport all()
     {
-        if (auto written = write_world(engine_.tables(), case_.world); !written) {
-            failure(case_.file, written.error().message + "\n");
+        if (auto loaded = engine_.load(case_.world); !loaded) {
+            failure(case_.file, loaded.error().message + "\n");
             return std::move(report_);
         }
         names_ = counter_names(engine_.tables(), case_.world);
         expected_ = counter_values(engine_.tables());
         for (const auto &step : case_.steps) {
+            change(step);
             for (uint64_t n = step.first; n <= step.last; n++) {
                 packet(step, n);
             }
@@ -96,6 +130,23 @@ class Run {
                                      : &expected_[static_cast<size_t>(found - names_.begin())];
     }
 
+    [[nodiscard]] std::vector<Pin> pins()
+    {
+        return read_pins(engine_.tables(), case_.world, engine_.now_ticks());
+    }
+
+    void change(const Step &step)
+    {
+        for (const auto &change : step.changes) {
+            if (auto applied =
+                    apply_change(engine_.tables(), case_.world, change, engine_.now_ticks());
+                !applied) {
+                failure(case_.file + ":" + std::to_string(step.line) + ": " + step.name,
+                        "    " + applied.error().message + "\n");
+            }
+        }
+    }
+
     void prepare_icmp_limit(const Step &step)
     {
         auto &tables = engine_.tables();
@@ -116,15 +167,20 @@ class Run {
             }
         };
         more(step.reason, 1);
-        if (!step.event.empty()) {
-            more(step.event, 1);
+        for (const auto &event : step.events) {
+            more(event, 1);
         }
+        const bool is_repeat = std::ranges::count(step.events, "syn_repeated") != 0;
+        more("refusals by slot",
+             static_cast<uint64_t>(std::ranges::count(step.events, "pin_refused")));
         if (step.reason == "forwarded") {
             const auto range = ip_range(in);
             more("service " + step.service, 1);
             more("service " + step.service + " bytes", range.end - range.begin);
             more("backend " + step.backend, 1);
             more("backend " + step.backend + " bytes", range.end - range.begin);
+            more("backend " + step.backend + " syns", is_syn(in) ? 1 : 0);
+            more("backend " + step.backend + " syn repeats", is_repeat ? 1 : 0);
         }
     }
 
@@ -164,6 +220,7 @@ class Run {
             expected = std::move(*out);
         }
         report_.packets++;
+        const auto pins_expected = step.pins.value_or(pins());
         prepare_icmp_limit(step);
         const auto ran = engine_.run(*in, step.headroom_bytes);
         if (!ran) {
@@ -183,6 +240,10 @@ class Run {
         problems += describe_difference(expected, ran->frame);
         expect_one_more(step, *in, problems);
         check_counters(problems);
+        if (const auto found = pins(); found != pins_expected) {
+            problems += "    pins: expected " + describe(pins_expected) +
+                        "\n          got      " + describe(found) + "\n";
+        }
         if (!problems.empty()) {
             failure(where, problems);
         }

@@ -84,6 +84,9 @@ void write_backend(gw_backend &entry, const Backend &backend)
     if (backend.second_copy) {
         state |= GW_BACKEND_COPY;
     }
+    if (backend.is_dead) {
+        state |= GW_BACKEND_DEAD;
+    }
     entry.state = state;
 }
 
@@ -126,14 +129,14 @@ std::optional<uint32_t> World::service_index(std::string_view name) const
     return index_of(services, name);
 }
 
-gw_capacity case_capacity(uint32_t cpus)
+gw_capacity case_capacity(uint32_t cpus, uint32_t pins_max)
 {
     return {.addresses_max = 64,
             .services_max = 64,
             .backends_max = 64,
             .ring_slots_max = 4096,
             .cpus_max = cpus,
-            .pins_max = 4096};
+            .pins_max = pins_max};
 }
 
 Backend parse_backend(Words &words)
@@ -168,6 +171,8 @@ Backend parse_backend(Words &words)
             backend.resolved = false;
         } else if (words.accept("second-copy")) {
             backend.second_copy = true;
+        } else if (words.accept("dead")) {
+            backend.is_dead = true;
         } else {
             words.fail("does not know '" + std::string(words.peek()) + "'");
         }
@@ -191,14 +196,23 @@ Service parse_service(Words &words)
     }
     service.address = words.address("the service address");
     service.port = static_cast<uint16_t>(words.number("the port", 65535));
+    if (words.accept("affinity")) {
+        if (words.accept("connection")) {
+            service.affinity = GW_AFFINITY_CONNECTION;
+        } else if (words.accept("flow")) {
+            service.affinity = GW_AFFINITY_FLOW;
+        } else {
+            words.fail("expected connection or flow");
+        }
+    }
     words.expect("ring");
     while (!words.done()) {
-        service.ring.push_back(words.next("a backend"));
+        service.ring.push_back(words.next("a slot"));
     }
     return service;
 }
 
-Result<void> write_world(Tables &tables, const World &world)
+Result<void> write_world(Tables &tables, const World &world, uint32_t now)
 {
     tables.initialise(world.hash_key);
     if (world.backends.size() > tables.backends().size() ||
@@ -218,17 +232,19 @@ Result<void> write_world(Tables &tables, const World &world)
         if (ring_offset + service.ring.size() > tables.ring_slots().size()) {
             return fail("more ring slots than a case's tables hold");
         }
-        for (const auto &name : service.ring) {
-            uint32_t owner = GW_OWNER_NONE;
-            if (name != "none") {
-                const auto index = world.backend_index(name);
-                if (!index) {
-                    return fail("service " + service.name + ": no backend '" + name + "'");
-                }
-                owner = *index;
+        entry.affinity = service.affinity;
+        for (const auto &text : service.ring) {
+            const auto slot = slot_from_text(world, text);
+            if (!slot) {
+                return fail("service " + service.name + ": " + slot.error().message);
             }
-            tables.ring_slots()[ring_offset++] =
-                gw_slot_make(owner, GW_SLOT_STABLE, GW_PREVIOUS_NONE);
+            tables.ring_slots()[ring_offset++] = *slot;
+        }
+    }
+    tables.header().pin_times = world.pin_times;
+    for (const auto &pins : world.pins) {
+        if (auto placed = place_pins(tables, world, pins, now); !placed) {
+            return placed;
         }
     }
     if (auto written = write_directory(tables, world); !written) {

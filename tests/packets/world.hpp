@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dataplane/tables/tables.hpp"
+#include "tests/packets/pins.hpp"
 #include "tests/packets/words.hpp"
 
 namespace guideway::packets {
@@ -22,6 +23,7 @@ struct Backend {
     uint32_t mtu_bytes = 1500;
     bool resolved = true;
     bool second_copy = false;  // its current encapsulation is the second copy
+    bool is_dead = false;      // its connections are given up
 };
 
 struct Service {
@@ -29,7 +31,8 @@ struct Service {
     uint8_t protocol = 0;
     Address address;
     uint16_t port = 0;
-    std::vector<std::string> ring;  // names of backends, or "none"
+    gw_affinity affinity = GW_AFFINITY_RING;
+    std::vector<std::string> ring;  // slots, as in slot_from_text()
 };
 
 struct World {
@@ -39,6 +42,9 @@ struct World {
     gw_hash_key hash_key{
         {0x0123456789abcdef, 0xfedcba9876543210, 0x0f1e2d3c4b5a6978, 0x8796a5b4c3d2e1f1}};
     bool other_generation = false;
+    uint32_t pins_max = 64;
+    gw_pin_times pin_times{.idle_ticks = 6706, .closing_ticks = 895, .handshake_ticks = 23};
+    std::vector<ForeignPins> pins;
 
     [[nodiscard]] std::optional<uint32_t> backend_index(std::string_view name) const;
     [[nodiscard]] std::optional<uint32_t> service_index(std::string_view name) const;
@@ -48,13 +54,13 @@ struct World {
 inline constexpr uint32_t kGeneration = 1;
 
 // Sizes that hold every case, for a machine with `cpus` processors.
-[[nodiscard]] gw_capacity case_capacity(uint32_t cpus);
+[[nodiscard]] gw_capacity case_capacity(uint32_t cpus, uint32_t pins_max);
 
 // Parses a "backend ..." or "service ..." statement, whose keyword has been read.
 [[nodiscard]] Backend parse_backend(Words &words);
 [[nodiscard]] Service parse_service(Words &words);
 
-// Empties `tables` and writes `world` into them.
-[[nodiscard]] Result<void> write_world(Tables &tables, const World &world);
+// Empties `tables` and writes `world` into them; `now` is the pins' clock.
+[[nodiscard]] Result<void> write_world(Tables &tables, const World &world, uint32_t now = 0);
 
 }  // namespace guideway::packets

@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
+#include <span>
+#include <utility>
 
 #include <linux/bpf.h>
 #include <linux/if_link.h>
@@ -23,18 +26,117 @@ struct DestroySkeleton {
 };
 using Skeleton = std::unique_ptr<guideway_bpf, DestroySkeleton>;
 
+// A program that tells the clock that the XDP program sees, in the pins' ticks.
+class KernelClock {
+  public:
+    static Result<KernelClock> open(uint32_t tick_ns)
+    {
+        const std::array<bpf_insn, 5> program = {{
+            {BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_jiffies64},
+            {BPF_ALU64 | BPF_MUL | BPF_K, BPF_REG_0, 0, 0, static_cast<int32_t>(tick_ns)},
+            {BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_0, 0, 0, GW_PIN_TICK_SHIFT},
+            {BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_0, 0, 0, GW_PIN_TICKS_MASK},
+            {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
+        }};
+        const int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "case_clock", "GPL",
+                                     program.data(), program.size(), nullptr);
+        if (fd < 0) {
+            return std::unexpected(Error::system("load", "the clock's BPF program", -fd));
+        }
+        return KernelClock(fd);
+    }
+
+    KernelClock(KernelClock &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    KernelClock(const KernelClock &) = delete;
+    KernelClock &operator=(const KernelClock &) = delete;
+    ~KernelClock()
+    {
+        if (fd_ >= 0) {
+            close(fd_);
+        }
+    }
+
+    [[nodiscard]] Result<uint32_t> ticks() const
+    {
+        const std::array<uint8_t, 64> frame{};
+        LIBBPF_OPTS(bpf_test_run_opts, options);
+        options.data_in = frame.data();
+        options.data_size_in = frame.size();
+        if (const int error = bpf_prog_test_run_opts(fd_, &options); error != 0) {
+            return std::unexpected(Error::system("run", "the clock's BPF program", -error));
+        }
+        return options.retval;
+    }
+
+  private:
+    explicit KernelClock(int fd) : fd_(fd) {}
+
+    int fd_;
+};
+
+struct Program {
+    Skeleton skeleton;
+    Tables tables;
+};
+
+Result<Program> load_program(uint32_t pins_max);
+
 class XdpEngine : public Engine {
   public:
-    XdpEngine(Skeleton skeleton, Tables tables)
-        : skeleton_(std::move(skeleton)), tables_(std::move(tables)), received_(1 << 16)
+    XdpEngine(Program program, KernelClock clock)
+        : skeleton_(std::move(program.skeleton)),
+          tables_(std::move(program.tables)),
+          clock_(std::move(clock)),
+          received_(1 << 16)
     {
     }
 
     [[nodiscard]] std::string name() const override { return "xdp"; }
     [[nodiscard]] Tables &tables() override { return tables_; }
     [[nodiscard]] size_t frame_bytes_min() const override { return 14; }
+    [[nodiscard]] uint32_t now_ticks() const override { return now_ticks_; }
 
+    [[nodiscard]] Result<void> load(const World &world) override
+    {
+        if (world.pins_max != tables_.capacity().pins_max) {
+            auto program = load_program(world.pins_max);
+            if (!program) {
+                return std::unexpected(program.error());
+            }
+            skeleton_ = std::move(program->skeleton);
+            tables_ = std::move(program->tables);
+        }
+        return write_world(tables_, world, now_ticks_);
+    }
+
+    // The kernel's clock cannot be held: the tables follow it, and a packet during which it
+    // moved on runs again.
     [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override
+    {
+        for (;;) {
+            const auto before = clock_.ticks();
+            if (!before) {
+                return std::unexpected(before.error());
+            }
+            shift_times(tables_, int64_t{*before} - now_ticks_);
+            now_ticks_ = *before;
+            const std::span changing(tables_.base() + tables_.layout().pins_offset,
+                                     tables_.base() + tables_.layout().total_bytes);
+            kept_.assign(changing.begin(), changing.end());
+            auto ran = run_once(frame, headroom_bytes);
+            const auto after = clock_.ticks();
+            if (!after) {
+                return std::unexpected(after.error());
+            }
+            if (*after == *before) {
+                return ran;
+            }
+            std::ranges::copy(kept_, changing.begin());
+        }
+    }
+
+  private:
+    [[nodiscard]] Result<Ran> run_once(const Bytes &frame, uint32_t headroom_bytes)
     {
         // Metadata in front of the frame takes headroom away, in whole words.
         const uint32_t metadata_bytes = kHeadroomBytes - headroom_bytes;
@@ -81,17 +183,16 @@ class XdpEngine : public Engine {
         return ran;
     }
 
-  private:
     Skeleton skeleton_;
     Tables tables_;
+    KernelClock clock_;
+    uint32_t now_ticks_ = 0;  // at which the tables stand
+    Bytes kept_;
     Bytes received_;
 };
 
 Result<void> park_on_loopback(int program_fd)
 {
-    if (unshare(CLONE_NEWNET) != 0) {
-        return std::unexpected(Error::system("make", "a network namespace"));
-    }
     // The namespace, and with it the attachment, ends with the process.
     const int error = bpf_xdp_attach(static_cast<int>(kIngressIfindex), program_fd,
                                      XDP_FLAGS_SKB_MODE, nullptr);
@@ -101,11 +202,10 @@ Result<void> park_on_loopback(int program_fd)
     return {};
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Engine>> xdp_engine()
+Result<Program> load_program(uint32_t pins_max)
 {
-    const auto capacity = case_capacity(static_cast<uint32_t>(libbpf_num_possible_cpus()));
+    const auto capacity =
+        case_capacity(static_cast<uint32_t>(libbpf_num_possible_cpus()), pins_max);
     const auto layout = tables_layout(capacity);
     if (!layout) {
         return std::unexpected(layout.error());
@@ -132,7 +232,25 @@ Result<std::unique_ptr<Engine>> xdp_engine()
     if (!tables) {
         return std::unexpected(tables.error());
     }
-    return std::make_unique<XdpEngine>(std::move(skeleton), std::move(*tables));
+    return Program{std::move(skeleton), std::move(*tables)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> xdp_engine()
+{
+    if (unshare(CLONE_NEWNET) != 0) {
+        return std::unexpected(Error::system("make", "a network namespace"));
+    }
+    auto program = load_program(World{}.pins_max);
+    if (!program) {
+        return std::unexpected(program.error());
+    }
+    auto clock = KernelClock::open(program->skeleton->rodata->gw_tick_ns_constant);
+    if (!clock) {
+        return std::unexpected(clock.error());
+    }
+    return std::make_unique<XdpEngine>(std::move(*program), std::move(*clock));
 }
 
 }  // namespace guideway::packets
