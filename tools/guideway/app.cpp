@@ -361,6 +361,8 @@ Outcome<void> Session::run(const std::string &verb)
              return show("/v1/connections" + of, "show connections",
                          with_colours(connections_view));
          }},
+        {"health",
+         [&] { return show("/v1/health", "show health", with_colours(health_view)); }},
         {"watch", [&] { return watch_events(); }},
         {"history",
          [&] {

@@ -187,6 +187,7 @@ std::unique_ptr<CLI::App> make_grammar(Options &options)
         ->add_option("SERVICE", options.service, "only this one")
         ->type_name("");
 
+    app->add_subcommand("health", "Show what health checks find, by pool and backend");
     app->add_subcommand("watch", "Print events as they happen, until interrupted")
         ->add_option("--since", options.since,
                      "begin after the event of this number; 0 for all that are kept")

@@ -16,6 +16,7 @@ namespace guideway::cli {
 // What an apply or a change of a backend answers.
 [[nodiscard]] std::string change_view(const nlohmann::json &change, bool colours);
 [[nodiscard]] std::string connections_view(const nlohmann::json &connections, bool colours);
+[[nodiscard]] std::string health_view(const nlohmann::json &health, bool colours);
 // How far a drain is, in words.
 [[nodiscard]] std::string drain_text(const nlohmann::json &drain);
 // One event as a line, without its end.
