@@ -31,7 +31,8 @@ Selection::Selection(const Tables &tables, SelectionTiming timing, Moment now)
       service_purges_(tables.services().size(), Purge{now.time, false}),
       backend_purges_(tables.backends().size(), Purge{now.time, false}),
       references_(tables.backends().size()),
-      refusals_(GW_REFUSAL_CELLS),
+      // Of the cells, those that a slot uses.
+      refusals_(std::min<size_t>(GW_REFUSAL_CELLS, tables.ring_slots().size())),
       sweep_began_(now.time),
       disagrees_(tables.ring_slots().size()),
       tracked_until_(now.time)
