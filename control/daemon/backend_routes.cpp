@@ -42,11 +42,15 @@ class BackendRoute {
                            [&](const model::Desired &file, model::Overrides overrides) {
                                return model::remove_backend(file, std::move(overrides), id_);
                            });
-        // Also of one that was removed before and has had connections since.
+        // Also of one that was removed before and still has connections.
         const bool is_cut =
             *now && (change || change.error().status == 409) && instance_.cut_leaving(id_);
         if (!change && is_cut) {
             change = Change{instance_.revision(), true, name_ + "'s connections are cut"};
+        } else if (!change && state() == "leaving") {
+            return failure(409, "cannot remove " + name_ +
+                                    ": it was removed before, and leaves when its connections "
+                                    "have ended; --now cuts them");
         }
         return answer(change);
     }
@@ -66,6 +70,11 @@ class BackendRoute {
                 return failure(400, time.error().message);
             }
             deadline = *time;
+        }
+        if (state() == "disabled") {
+            return failure(409, "cannot drain " + name_ +
+                                    ": it is disabled, and has no connections; enable it first "
+                                    "if it is to have some");
         }
         return answer(edit(
             "backend drain", deadline ? "drains until " + model::utc_text(*deadline) : "drains",
@@ -97,6 +106,12 @@ class BackendRoute {
     }
 
   private:
+    [[nodiscard]] std::string state() const
+    {
+        const json shown = render_backend(instance_, id_);
+        return shown.is_null() ? "" : shown["state"].get<std::string>();
+    }
+
     api::Response set_enabled(bool enabled)
     {
         if (const auto known = only_fields(body_, {}); !known) {
