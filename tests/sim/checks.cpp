@@ -158,7 +158,7 @@ void World::check_refusal(const Flight &flight) const
     const gw_walk &walk = flight.run.walk;
     const uint64_t hash = gw_pin_hash(&walk);
     const uint32_t mask = tables_.layout().pin_buckets_mask;
-    const auto first = static_cast<uint32_t>(hash) & mask;
+    const uint32_t first = static_cast<uint32_t>(hash >> GW_PIN_FINGERPRINT_SHIFT) & mask;
     const uint32_t other = gw_pin_other_bucket(first, hash >> GW_PIN_FINGERPRINT_SHIFT, mask);
     const int64_t late_ms = 2 * config_.grace_ms + kTicksMs;
     for (const uint32_t at : {first, other}) {
@@ -280,8 +280,9 @@ void World::audit_pins() const
             }
             audit_pin(pin);
             const Flow *flow = flow_of_pin(pin);
-            const auto first_bucket = static_cast<uint32_t>(pin_hash(flow->config)) &
-                                      tables_.layout().pin_buckets_mask;
+            const auto first_bucket =
+                static_cast<uint32_t>(pin_hash(flow->config) >> GW_PIN_FINGERPRINT_SHIFT) &
+                tables_.layout().pin_buckets_mask;
             if (first_bucket != i &&
                 (buckets[first_bucket].way[0].first & GW_PIN_OVERFLOW) == 0) {
                 throw Violation("overflow",
