@@ -189,3 +189,39 @@ has_no_problems() {
 carries_a_program() {
     [[ $(on edge1 ip link show dev "$1") == *prog/xdp* ]]
 }
+
+# Nothing can be stored: what is in force goes on, and changes are refused in words.
+test_a_full_disk_stops_no_packet() {
+    local state
+    state=$(lab_directory)/edge1/state
+    lab daemon stop edge1
+    cp -a "$state" "$SCRATCH/state"
+    mount -t tmpfs -o size=1m guideway-test "$state"
+    # shellcheck disable=SC2064 # as it is now
+    trap "umount -l '$state' 2>/dev/null" EXIT
+    cp -a "$SCRATCH/state/." "$state"
+    lab daemon start edge1
+    eventually 10 all_backends_forward
+    load_begins "$WEB:80" --connections 0 --duration 5 --concurrency 4 --pause-ms 5
+    dd if=/dev/zero of="$state/full" bs=4k status=none 2>/dev/null || true
+    if guideway backend weight gateways/gw1 77 2>"$SCRATCH/refused"; then
+        fail "a change was accepted that cannot be stored"
+    fi
+    note "$(head -c 200 "$SCRATCH/refused")"
+    grep -q 'what was in force goes on' "$SCRATCH/refused" || fail "the refusal does not say so"
+    expect_equal 100 "$(guideway backend list --json | jq -r \
+        '.backends[] | select(.pool == "gateways" and .name == "gw1") | .weight')" "weight of gw1"
+    lab daemon kill edge1
+    lab daemon start edge1
+    wait "$LOAD"
+    expect_equal 0 "$(loaded .failures)" "failed requests"
+    rm "$state/full"
+    guideway backend weight gateways/gw1 77
+    lab daemon stop edge1
+    cp -a "$state/." "$SCRATCH/state"
+    umount "$state"
+    trap - EXIT
+    cp -a "$SCRATCH/state/." "$state"
+    lab daemon start edge1
+    guideway backend weight gateways/gw1 100
+}
