@@ -400,9 +400,10 @@ TEST_F(Program, CompletesInBash)
 TEST_F(Program, DocumentsEveryVerbAndExitCodeInItsManual)
 {
     const auto page = run("man").out;
-    for (const char *part : {".SS guideway backend weight BACKEND N", ".SS guideway detach",
-                             "\\fB\\-\\-if\\-revision\\fR \\fIN\\fR", ".SH EXIT STATUS",
-                             ".B 4\n", "GUIDEWAY_SOCKET", "NO_COLOR"}) {
+    for (const char *part : {".SS guideway backend weight BACKEND N",
+                             ".SS guideway connections [SERVICE]", "\\fB\\-\\-deadline\\fR",
+                             ".SS guideway detach", "\\fB\\-\\-if\\-revision\\fR \\fIN\\fR",
+                             ".SH EXIT STATUS", ".B 4\n", "GUIDEWAY_SOCKET", "NO_COLOR"}) {
         EXPECT_TRUE(page.contains(part)) << part;
     }
     EXPECT_FALSE(page.contains("UINT"));

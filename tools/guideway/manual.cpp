@@ -53,7 +53,10 @@ void add_verbs(const CLI::App &app, const std::string &path, std::string &page)
         if (verb->get_subcommands([](const CLI::App *) { return true; }).empty()) {
             std::string usage = name;
             for (const CLI::Option *option : verb->get_options()) {
-                usage += option->get_positional() ? " " + option->get_name() : "";
+                if (option->get_positional()) {
+                    usage += option->get_required() ? " " + option->get_name()
+                                                    : " [" + option->get_name() + "]";
+                }
             }
             page += fmt::format(".SS {}\n{}.\n{}", roff(usage), roff(verb->get_description()),
                                 option_lines(*verb));
