@@ -83,7 +83,8 @@ void HttpAnswer::begin()
 {
     parser_.emplace();
     parser_->header_limit(kHeaderBytesMax);
-    // BoundedBody bounds what is kept. (Beast 1.74 takes no limit at all for a limit of zero.)
+    // BoundedBody bounds what is kept. (Without a limit Beast 1.74 refuses every body that
+    // says its length: it compares with what is not there.)
     parser_->body_limit(std::numeric_limits<uint64_t>::max());
     parser_->eager(true);
 }

@@ -310,11 +310,6 @@ void Attempt::advance()
             case Progress::Kind::kWaitWrite:
                 return wait(Descriptor::wait_write);
             case Progress::Kind::kFailed:
-                if (step_ == Step::kSend) {
-                    // Who refuses a request without reading it may have said why.
-                    step_ = Step::kReceive;
-                    continue;
-                }
                 return finish(bad(std::move(progress.reason)));
             default:
                 break;

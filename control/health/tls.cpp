@@ -243,8 +243,6 @@ class TlsChannel : public Channel {
         if (errno == EAGAIN || errno == EINTR) {
             return Progress{.kind = Progress::Kind::kWaitWrite};
         }
-        // Who refuses may have said why: that is still to be read.
-        socket_.gathered.clear();
         return failed(words_for(errno));
     }
 

@@ -342,9 +342,10 @@ TEST_F(ProbePathTest, WritesTheFrameThatTheBackendsRecordHolds)
 TEST_F(ProbePathTest, DropsWhatHasNoWayToItsBackend)
 {
     ASSERT_OK(path_->attach({"gpr0"}));
+    const Wire wire("gpr0");
     EXPECT_EQ(exchange(kService4, gw_probe_mark(7), "hello\n"), "");
     EXPECT_EQ(count(GW_PROBE_NO_SUCH_BACKEND), 1U);
-    EXPECT_EQ(exchange(kService4, gw_probe_mark(0xffff), "hello\n"), "");
+    EXPECT_EQ(exchange(kService4, gw_probe_mark(kCapacity.backends_max + 1), "hello\n"), "");
     EXPECT_EQ(count(GW_PROBE_NO_SUCH_BACKEND), 2U) << "beyond the tables";
     fast_path_->tables().backends()[1].state = GW_BACKEND_IN_USE | GW_BACKEND_COPY;
     EXPECT_EQ(exchange(kService4, gw_probe_mark(1), "hello\n"), "");
@@ -353,6 +354,19 @@ TEST_F(ProbePathTest, DropsWhatHasNoWayToItsBackend)
     EXPECT_EQ(exchange(kService4, gw_probe_mark(1), "hello\n"), "");
     EXPECT_EQ(count(GW_PROBE_TOO_BIG), 1U);
     EXPECT_EQ(count(GW_PROBE_SENT), 0U);
+    // The last thing that the wire saw must be what is sent now.
+    const std::string last(100, 'x');
+    const Descriptor plain(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const auto where = any_socket_address("192.0.2.1", kPort);
+    sendto(plain.get(), last.data(), last.size(), 0, reinterpret_cast<const sockaddr *>(&where),
+           sizeof(where));
+    std::string frame;
+    do {
+        frame = wire.next();
+        ASSERT_FALSE(frame.empty());
+        const auto &ip = *reinterpret_cast<const gw_ipv4 *>(frame.data() + GW_ETHERNET_BYTES);
+        EXPECT_NE(ip.protocol, GW_PROTO_TCP) << "a probe left outside the tunnel";
+    } while (!frame.ends_with(last));
 }
 
 TEST_F(ProbePathTest, LeavesPacketsWithoutTheMarkAlone)
