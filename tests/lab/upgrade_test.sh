@@ -15,7 +15,8 @@ numbered_configuration() {
 
 # numbered_begins SECONDS: a datagram a millisecond, of many flows.
 numbered_begins() {
-    gateways_received >"$SCRATCH/before"
+    gateways_received >"$SCRATCH/arrived_before"
+    queues_dropped >"$SCRATCH/dropped_before"
     on client python3 -c '
 import socket, sys, time
 sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(200)]
@@ -43,18 +44,32 @@ numbered_counted() {
     guideway counters --json | jq '.services[] | select(.name == "numbered") | .packets'
 }
 
+# What the lab's links had no room for, where their queues were full: on a busy machine there is
+# such, and no program has seen it.
+queues_dropped() {
+    local host
+    for host in client transit router edge1 gw1 gw2 gw3; do
+        # shellcheck disable=SC2016 # for the inner shell
+        on "$host" sh -c 'for link in /sys/class/net/*; do
+            ethtool -S "$(basename "$link")" 2>/dev/null || true
+        done'
+    done | awk '/queue_[0-9]+_(drops|xdp_tx_errors|xdp_xmit_errors):/ { sum += $2 }
+        END { print sum + 0 }'
+}
+
 # Every one that was sent has been counted and has arrived.
 numbered_ends() {
-    local sent counted_before=$1
+    local counted_before=$1 sent arrived counted dropped
     wait "$NUMBERED" || fail "the sender of datagrams failed"
-    sent=$(cat "$SCRATCH/sent")
     sleep 0.5
-    note "$sent datagrams"
+    sent=$(cat "$SCRATCH/sent")
+    arrived=$(($(gateways_received) - $(cat "$SCRATCH/arrived_before")))
+    counted=$(($(numbered_counted) - counted_before))
+    dropped=$(($(queues_dropped) - $(cat "$SCRATCH/dropped_before")))
+    note "datagrams: $sent sent, $counted counted, $arrived arrived, $dropped without a queue"
     expect_at_least 1000 "$sent" "datagrams sent"
-    expect_equal "$sent" $(($(gateways_received) - $(cat "$SCRATCH/before"))) \
-        "datagrams that arrived of those sent"
-    expect_equal "$sent" $(($(numbered_counted) - counted_before)) \
-        "datagrams that were counted of those sent"
+    expect_between $((sent - dropped)) "$sent" "$counted" "datagrams counted"
+    expect_between $((sent - dropped)) "$sent" "$arrived" "datagrams that arrived"
 }
 
 # Connections that only their pins hold where they are, and all kinds of load, for SECONDS.
