@@ -205,9 +205,8 @@ void Plane::write_backend(uint32_t index, uint64_t identity, const model::Desire
     const bool is_resolved = write_next_hop(index, view.backend.address,
                                             source_for(desired, view.backend), view, observed);
     tables_.backends()[index].identity = identity;
-    const model::Condition condition = observed.condition
-                                           ? observed.condition(view.pool, view.backend)
-                                           : model::Condition{};
+    const model::Condition condition =
+        observed.condition ? observed.condition(view.pool, view.backend) : model::Condition{};
     view.ring_weight = ring_weight(view.backend.weight, condition);
     view.state = state_of(view, condition, is_resolved, now);
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/core/layout.h"
 #include "dataplane/tables/directory.hpp"
 #include "dataplane/tables/pins.hpp"
 

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <string>
 
+#include "dataplane/core/layout.h"
+
 namespace guideway {
 namespace {
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <utility>
 
+#include "dataplane/core/layout.h"
 #include "dataplane/tables/tables.hpp"
 
 namespace guideway {

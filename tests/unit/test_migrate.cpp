@@ -3,6 +3,8 @@
 
 #include <tuple>
 
+#include "dataplane/core/layout.h"
+
 namespace guideway {
 namespace {
 
