@@ -1,7 +1,10 @@
 #include "tests/differential/comparison.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdio>
 #include <cstring>
+#include <functional>
 
 #include "tests/packets/dissect.hpp"
 
@@ -49,6 +52,54 @@ std::string compare_counters(const CounterTotals &native, const CounterTotals &x
     return text;
 }
 
+std::string compare_refusals(const Tables &native, const Tables &xdp)
+{
+    auto cells = [](const Tables &tables) {
+        std::vector<uint64_t> sums(GW_REFUSAL_CELLS);
+        for (uint32_t cpu = 0; cpu < tables.capacity().cpus_max; cpu++) {
+            std::ranges::transform(sums, tables.counters_area(cpu).refused, sums.begin(),
+                                   std::plus{});
+        }
+        return sums;
+    };
+    return cells(native) == cells(xdp) ? "" : "    refusals by slot differ\n";
+}
+
+// A way's words, its time as an age: the engines' clocks differ. The second word of an empty
+// way means nothing.
+gw_pin without_clock(const gw_pin &pin, uint32_t now_ticks)
+{
+    if ((pin.first & ~GW_PIN_OVERFLOW) == 0) {
+        return {.first = pin.first, .second = 0};
+    }
+    const uint64_t age = now_ticks - (pin.second >> GW_PIN_SEEN_SHIFT);
+    return {.first = pin.first,
+            .second = age << GW_PIN_SEEN_SHIFT |
+                      (pin.second & ((uint64_t{1} << GW_PIN_SEEN_SHIFT) - 1))};
+}
+
+std::string compare_pins(Engine &native, Engine &xdp)
+{
+    std::string text;
+    const auto ours = native.tables().pin_buckets();
+    const auto theirs = xdp.tables().pin_buckets();
+    for (size_t bucket = 0; bucket < ours.size(); bucket++) {
+        for (size_t way = 0; way < GW_PIN_WAYS; way++) {
+            const gw_pin a = without_clock(ours[bucket].way[way], native.now_ticks());
+            const gw_pin b = without_clock(theirs[bucket].way[way], xdp.now_ticks());
+            if (a.first != b.first || a.second != b.second) {
+                std::array<char, 160> line{};
+                std::snprintf(line.data(), line.size(),
+                              "    pin %zu of bucket %zu, time as age: native %#018lx %#018lx, "
+                              "xdp %#018lx %#018lx\n",
+                              way, bucket, a.first, a.second, b.first, b.second);
+                text += line.data();
+            }
+        }
+    }
+    return text;
+}
+
 }  // namespace
 
 Result<Comparison> Comparison::open()
@@ -66,23 +117,36 @@ Result<Comparison> Comparison::open()
 
 Result<void> Comparison::load(const packets::World &world)
 {
-    note_reasons();
+    world_ = world;
     if (auto loaded = native_->load(world); !loaded) {
         return loaded;
     }
     return xdp_->load(world);
 }
 
-void Comparison::note_reasons()
+std::vector<uint64_t> Comparison::events() const
 {
-    const auto totals = native_->tables().counters();
-    for (size_t i = 0; i < reasons_.size(); i++) {
-        reasons_[i] += totals.reasons[i];
+    return native_->tables().counters().events;
+}
+
+Result<void> Comparison::change(const packets::Change &change)
+{
+    for (auto *engine : {native_.get(), xdp_.get()}) {
+        if (auto applied = apply_change(engine->tables(), world_, change, engine->now_ticks());
+            !applied) {
+            return applied;
+        }
     }
+    return {};
 }
 
 std::optional<std::string> Comparison::compare(const Trial &trial)
 {
+    for (const auto &change : trial.changes) {
+        if (auto changed = this->change(change); !changed) {
+            return "    " + changed.error().message + "\n";
+        }
+    }
     if (trial.frame.size() < xdp_->frame_bytes_min()) {
         return std::nullopt;
     }
@@ -104,6 +168,8 @@ std::optional<std::string> Comparison::compare(const Trial &trial)
                 packets::describe_difference(native->frame, xdp->frame);
     }
     text += compare_counters(native_->tables().counters(), xdp_->tables().counters());
+    text += compare_refusals(native_->tables(), xdp_->tables());
+    text += compare_pins(*native_, *xdp_);
     return text.empty() ? std::nullopt : std::optional(text);
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "tests/packets/engine.hpp"
+#include "tests/packets/pins.hpp"
 #include "tests/packets/world.hpp"
 
 namespace guideway::differential {
@@ -13,7 +14,8 @@ namespace guideway::differential {
 struct Trial {
     packets::Bytes frame;
     uint32_t headroom_bytes = packets::kHeadroomBytes;
-    bool icmp_exhausted = false;  // the limit on ICMP answers has been reached
+    bool icmp_exhausted = false;           // the limit on ICMP answers has been reached
+    std::vector<packets::Change> changes;  // before it
 };
 
 class Comparison {
@@ -23,26 +25,26 @@ class Comparison {
 
     [[nodiscard]] Result<void> load(const packets::World &world);
 
-    // What the engines disagree about, or nothing. Compares verdict, frame and all
-    // counters since load(). Frames that cannot be given to both count as agreed.
+    // What the engines disagree about, or nothing. Compares verdict, frame, and all counters
+    // and pins since load(). Frames that cannot be given to both count as agreed.
     [[nodiscard]] std::optional<std::string> compare(const Trial &trial);
 
     [[nodiscard]] uint64_t compared() const { return compared_; }
-    // How often each reason was met since open(), by gw_reason.
-    [[nodiscard]] const std::vector<uint64_t> &reasons() const { return reasons_; }
+    // How often each event happened since load(), by gw_event.
+    [[nodiscard]] std::vector<uint64_t> events() const;
 
   private:
     Comparison(std::unique_ptr<packets::Engine> native, std::unique_ptr<packets::Engine> xdp)
-        : native_(std::move(native)), xdp_(std::move(xdp)), reasons_(GW_REASON_COUNT)
+        : native_(std::move(native)), xdp_(std::move(xdp))
     {
     }
 
-    void note_reasons();
+    [[nodiscard]] Result<void> change(const packets::Change &change);
 
     std::unique_ptr<packets::Engine> native_;
     std::unique_ptr<packets::Engine> xdp_;
+    packets::World world_;
     uint64_t compared_ = 0;
-    std::vector<uint64_t> reasons_;
 };
 
 }  // namespace guideway::differential

@@ -4,9 +4,11 @@
 //
 // The packets are those of the case files, mutated, and random ones. With
 // GUIDEWAY_PCAP_DIR set, every capture below that directory runs too: once as it is, once
-// sent to the case's services. The seed alone reproduces a failure.
+// sent to the case's services. Each case runs as it is and then with its slots unsettled, its
+// pins few and its backends mortal. The seed alone reproduces a failure.
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <random>
 #include <span>
@@ -15,6 +17,7 @@
 #include "tests/differential/captures.hpp"
 #include "tests/differential/comparison.hpp"
 #include "tests/differential/mutate.hpp"
+#include "tests/differential/unsettled.hpp"
 #include "tests/packets/case.hpp"
 #include "tests/packets/dissect.hpp"
 
@@ -103,21 +106,45 @@ Trial make_trial(const Case &packet_case, Random &random)
     return trial;
 }
 
+bool run_case(const Options &options, const Case &packet_case, bool unsettled,
+              Comparison &comparison, Judge &judge)
+{
+    Random random(options.seed ^ std::hash<std::string>{}(packet_case.file));
+    const packets::World world =
+        unsettled ? unsettled_world(packet_case.world, random) : packet_case.world;
+    if (auto loaded = comparison.load(world); !loaded) {
+        std::cerr << packet_case.file << ": " << loaded.error().message << "\n";
+        return false;
+    }
+    const uint64_t count = options.count / options.cases.size() / 2;
+    for (uint64_t i = 0; i < count; i++) {
+        Trial trial = make_trial(packet_case, random);
+        if (unsettled) {
+            mutate_tcp_flags(trial.frame, random);
+            trial.changes = random_changes(world, random);
+        }
+        judge.judge(trial, packet_case.file + (unsettled ? ", unsettled" : "") + ", seed " +
+                               std::to_string(options.seed) + ", packet " + std::to_string(i));
+    }
+    return true;
+}
+
 bool run_corpus(const Options &options, Comparison &comparison, Judge &judge)
 {
-    for (const auto &packet_case : options.cases) {
-        if (auto loaded = comparison.load(packet_case.world); !loaded) {
-            std::cerr << packet_case.file << ": " << loaded.error().message << "\n";
-            return false;
-        }
-        Random random(options.seed ^ std::hash<std::string>{}(packet_case.file));
-        const uint64_t count = options.count / options.cases.size();
-        for (uint64_t i = 0; i < count; i++) {
-            judge.judge(make_trial(packet_case, random), packet_case.file + ", seed " +
-                                                             std::to_string(options.seed) +
-                                                             ", packet " + std::to_string(i));
+    std::vector<uint64_t> events(GW_EVENT_COUNT);
+    for (const bool unsettled : {false, true}) {
+        for (const auto &packet_case : options.cases) {
+            if (!run_case(options, packet_case, unsettled, comparison, judge)) {
+                return false;
+            }
+            std::ranges::transform(events, comparison.events(), events.begin(), std::plus{});
         }
     }
+    std::cout << "corpus: seed " << options.seed << ", " << comparison.compared()
+              << " packets\npins: " << events[GW_EVENT_PIN_LOOKED_UP] << " lookups, "
+              << events[GW_EVENT_PIN_HIT] << " hits, " << events[GW_EVENT_PIN_MADE] << " made, "
+              << events[GW_EVENT_PIN_REFUSED] << " refused, " << events[GW_EVENT_PIN_DEAD]
+              << " dead\n";
     return true;
 }
 
@@ -220,8 +247,6 @@ int main(int argc, char **argv)
     if (!run_corpus(*options, *comparison, judge)) {
         return 1;
     }
-    std::cout << "corpus: seed " << options->seed << ", " << comparison->compared()
-              << " packets\n";
     run_captures(*options, *comparison, judge);
     if (judge.failures() != 0) {
         std::cout << judge.failures() << " disagreements, seed " << options->seed << "\n";

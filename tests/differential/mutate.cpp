@@ -71,6 +71,23 @@ void mutate(Bytes &frame, Random &random)
     }
 }
 
+void mutate_tcp_flags(Bytes &frame, Random &random)
+{
+    // Mostly what connections consist of: SYN, ACK, FIN with ACK, RST, SYN with ACK.
+    static constexpr std::array<uint8_t, 8> kFlags = {0x02, 0x02, 0x10, 0x10,
+                                                      0x18, 0x11, 0x04, 0x12};
+    const auto range = packets::ip_range(frame);
+    if (range.begin == range.end) {
+        return;
+    }
+    const bool is_ipv6 = frame[range.begin] >> 4 == 6;
+    const size_t flags = range.begin + (is_ipv6 ? 40 : 20) + 13;
+    if (flags < frame.size() && frame[range.begin + (is_ipv6 ? 6 : 9)] == 6) {
+        frame[flags] = below(random, 16) == 0 ? static_cast<uint8_t>(random())
+                                              : kFlags[below(random, kFlags.size())];
+    }
+}
+
 Bytes random_frame(Random &random)
 {
     static constexpr std::array<uint16_t, 5> kTypes = {0x0800, 0x86dd, 0x8100, 0x88a8, 0x0806};

@@ -16,6 +16,9 @@ using Random = std::mt19937_64;
 // cuts, lengthens, removes, repeats.
 void mutate(packets::Bytes &frame, Random &random);
 
+// Gives a TCP segment other flags, if the frame is one.
+void mutate_tcp_flags(packets::Bytes &frame, Random &random);
+
 // Random bytes behind an Ethernet header of a kind that the core looks into.
 [[nodiscard]] packets::Bytes random_frame(Random &random);
 

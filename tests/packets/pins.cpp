@@ -260,7 +260,7 @@ void shift_times(const Tables &tables, int64_t ticks)
     const auto by = static_cast<uint64_t>(ticks);
     for (auto &bucket : tables.pin_buckets()) {
         for (auto &way : bucket.way) {
-            if ((way.first & ~GW_PIN_OVERFLOW) != 0 || way.second != 0) {
+            if (!is_empty(way)) {
                 way.second += by << GW_PIN_SEEN_SHIFT;
             }
         }

@@ -242,6 +242,13 @@ Result<std::unique_ptr<Engine>> xdp_engine()
     if (unshare(CLONE_NEWNET) != 0) {
         return std::unexpected(Error::system("make", "a network namespace"));
     }
+    // One processor, as the native engine has: SYNs are remembered by processor.
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<unsigned>(sched_getcpu()), &one);
+    if (sched_setaffinity(0, sizeof(one), &one) != 0) {
+        return std::unexpected(Error::system("stay on", "one processor"));
+    }
     auto program = load_program(World{}.pins_max);
     if (!program) {
         return std::unexpected(program.error());
