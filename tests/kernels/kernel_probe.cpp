@@ -76,6 +76,13 @@ TEST(Objects, TheFastPathAndTheProbesAreAcceptedWithTheDefaultSizes)
     ASSERT_OK(program);
     ASSERT_OK(program->load());
     print_verified("guideway.bpf.o", "guideway", program->fd());
+    const xdp::LoadedProgram::FormerPins former{.region_fd = region,
+                                                .offset = layout->pins_offset,
+                                                .buckets = layout->pin_buckets_mask + 1};
+    auto reading_through = xdp::LoadedProgram::open(*tables, region, 1, &former);
+    ASSERT_OK(reading_through);
+    ASSERT_OK(reading_through->load());
+    print_verified("guideway.bpf.o", "guideway, with former pins", reading_through->fd());
     ASSERT_OK(xdp::ProbePath::load(*tables, region));
     close(region);
 }
