@@ -178,7 +178,7 @@ GW_INLINE uint32_t gw_pin_keep_lower(const struct gw_walk *walk, uint64_t hash,
 {
     uint64_t fingerprint = hash >> GW_PIN_FINGERPRINT_SHIFT;
     uint32_t mask = walk->layout->pin_buckets_mask;
-    struct gw_pin_bucket *bucket = gw_pin_bucket_at(walk, (uint32_t)hash);
+    struct gw_pin_bucket *bucket = gw_pin_bucket_at(walk, (uint32_t)fingerprint);
     uint64_t lower;
     struct gw_pin *found = gw_pin_find(walk, hash, &lower);
     if (GW_UNLIKELY(found && found != own)) {
@@ -187,9 +187,9 @@ GW_INLINE uint32_t gw_pin_keep_lower(const struct gw_walk *walk, uint64_t hash,
     }
     gw_pin_clear_others(bucket, fingerprint, own);
     if ((gw_read_once64(&bucket->way[0].first) & GW_PIN_OVERFLOW) != 0) {
-        gw_pin_clear_others(
-            gw_pin_bucket_at(walk, gw_pin_other_bucket((uint32_t)hash, fingerprint, mask)),
-            fingerprint, own);
+        gw_pin_clear_others(gw_pin_bucket_at(walk, gw_pin_other_bucket((uint32_t)fingerprint,
+                                                                       fingerprint, mask)),
+                            fingerprint, own);
     }
     return (uint32_t)word & GW_OWNER_MASK;
 }

@@ -70,6 +70,21 @@ TEST_F(MigrateTest, TheNewerPinWins)
     EXPECT_EQ(found(from_, 2, 1).backend, GW_OWNER_NONE);
 }
 
+// As when two processors pin a flow at once: the lower place stays, also in the middle of a table.
+TEST_F(MigrateTest, ASecondPinOfAFlowIsTakenAway)
+{
+    ASSERT_TRUE(pin(from_, 2, 1, 7));
+    const auto walk = walk_of(from_, 2, 1);
+    uint64_t first = 0;
+    gw_pin *lower = gw_pin_find(&walk, gw_pin_hash(&walk), &first);
+    ASSERT_NE(lower, nullptr);
+    lower[2] = *lower;
+    lower[0] = {};
+    ASSERT_TRUE(pin(from_, 2, 1, 7));
+    EXPECT_NE(lower[0].first, 0U);
+    EXPECT_EQ(lower[2].first, 0U);
+}
+
 TEST_F(MigrateTest, CopyingLeavesThem)
 {
     ASSERT_TRUE(pin(from_, 2, 1, 7));
