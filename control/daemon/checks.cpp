@@ -10,8 +10,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Results that come within this time of each other are judged together.
-constexpr milliseconds kTogether{5};
+// Results that come within this time of each other are judged together, and probes that are
+// due within it begin together: waking up costs more than a probe.
+constexpr milliseconds kTogether{10};
 // How often it is asked again whether packets can be sent to a backend never seen before.
 constexpr milliseconds kAskAgain{50};
 constexpr milliseconds kSynInterval{1000};
