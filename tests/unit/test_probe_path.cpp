@@ -1,13 +1,10 @@
 // Marked connections through the tunnel to a real decapsulator, and where the program is.
 #include <arpa/inet.h>
-#include <linux/if_packet.h>
-#include <net/ethernet.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
-#include <cstring>
 #include <string>
 
 #include "control/health/probe.hpp"
@@ -130,52 +127,6 @@ std::string exchange(const std::string &service, uint32_t mark, const std::strin
     return back;
 }
 
-// What leaves by `interface`, as it will be on the wire: a tag that the kernel keeps beside the
-// frame is put where it belongs.
-class Wire {
-  public:
-    explicit Wire(const std::string &interface)
-        : fd_(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL)))
-    {
-        sockaddr_ll where{};
-        where.sll_family = AF_PACKET;
-        where.sll_protocol = htons(ETH_P_ALL);
-        where.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
-        const int on = 1;
-        const timeval patience{.tv_sec = 2, .tv_usec = 0};
-        EXPECT_EQ(bind(fd_.get(), reinterpret_cast<sockaddr *>(&where), sizeof(where)), 0);
-        setsockopt(fd_.get(), SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on));
-        setsockopt(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    }
-
-    [[nodiscard]] std::string next() const
-    {
-        std::string frame(2048, 0);
-        alignas(cmsghdr) std::array<char, 128> control{};
-        iovec part{.iov_base = frame.data(), .iov_len = frame.size()};
-        msghdr message{};
-        message.msg_iov = &part;
-        message.msg_iovlen = 1;
-        message.msg_control = control.data();
-        message.msg_controllen = control.size();
-        const ssize_t bytes = recvmsg(fd_.get(), &message, 0);
-        frame.resize(bytes > 0 ? static_cast<size_t>(bytes) : 0);
-        for (auto *item = CMSG_FIRSTHDR(&message); item != nullptr;
-             item = CMSG_NXTHDR(&message, item)) {
-            tpacket_auxdata beside{};
-            std::memcpy(&beside, CMSG_DATA(item), sizeof(beside));
-            if ((beside.tp_status & TP_STATUS_VLAN_VALID) != 0) {
-                const uint16_t tag[2] = {htons(beside.tp_vlan_tpid), htons(beside.tp_vlan_tci)};
-                frame.insert(12, reinterpret_cast<const char *>(tag), sizeof(tag));
-            }
-        }
-        return frame;
-    }
-
-  private:
-    Descriptor fd_;
-};
-
 // 0xffff when the header's checksum is right.
 uint16_t sum_of(const gw_ipv4 &header)
 {
@@ -188,6 +139,14 @@ uint16_t sum_of(const gw_ipv4 &header)
 
 class ProbePathTest : public TunnelTest {
   protected:
+    static void SetUpTestSuite()
+    {
+        TunnelTest::SetUpTestSuite();
+        if (geteuid() == 0) {
+            in_backend(GUIDEWAY_DECAP " attach gpt1 >/dev/null");
+        }
+    }
+
     void SetUp() override
     {
         TunnelTest::SetUp();
