@@ -197,19 +197,19 @@ GW_INLINE enum gw_reason gw_select(struct gw_walk *walk, struct gw_packet *packe
         (const struct gw_service *)(walk->tables + walk->layout->services_offset) +
         (walk->service & walk->layout->services_mask);
     // The upper hash half as a fraction of the ring: even to within ring_size / 2^32.
-    uint32_t index = service->ring_offset +
+    uint64_t index = service->ring_offset +
                      (uint32_t)(((walk->hash >> 32) * (uint64_t)service->ring_size) >> 32);
     const gw_slot *rings = (const gw_slot *)(walk->tables + walk->layout->rings_offset);
     gw_slot slot;
-    GW_KEEP(index);
     if (GW_UNLIKELY(index >= walk->layout->ring_slots_max)) {
         return GW_REASON_NO_BACKEND;
     }
+    GW_BELOW(index, walk->layout->ring_slots_max);
     slot = gw_read_once32(&rings[index]);
     walk->backend = gw_slot_owner(slot);
     if (GW_UNLIKELY(gw_slot_state_of(slot) != GW_SLOT_STABLE)) {
         GW_INTERLEAVE();
-        walk->backend = gw_select_tracked(walk, packet, slot, index);
+        walk->backend = gw_select_tracked(walk, packet, slot, (uint32_t)index);
     }
     if (GW_LIKELY(walk->backend != GW_OWNER_NONE)) {
         return GW_REASON_FORWARDED;

@@ -50,6 +50,15 @@ struct gw_walk {
 #define GW_KEEP(x) (void)0
 #endif
 
+// For an index (64 bits) that was compared with `bound` already: compares it once more, where the
+// compiler cannot keep an earlier copy of it that the verifier knows nothing about.
+#ifdef __bpf__
+#define GW_BELOW(index, bound) \
+    __asm__ volatile("if %0 < %1 goto +1\n\t%0 = 0" : "+r"(index) : "r"((uint64_t)(bound)))
+#else
+#define GW_BELOW(index, bound) (void)0
+#endif
+
 // index * unit, for an offset into a table. The verifier of Linux 6.1 follows a product only
 // if the register that is multiplied with holds a constant, which `unit` does; the compiler
 // would choose either.
