@@ -92,7 +92,8 @@ void World::check_destination(const Flight &flight) const
                                                text_of(flight), index));
     }
     const Backend &backend = backends_[index];
-    if (backend.is_dead && flight.serial > backend.died_at &&
+    // (Another one of its flow, on its way since before, may have pinned it there.)
+    if (backend.is_dead && flight.is_alone && flight.serial > backend.died_at &&
         gw_slot_owner(flight.run.slot) != index) {
         throw Violation("dead", fmt::format("{} went to backend {}, which was dead",
                                             text_of(flight), index));
@@ -147,6 +148,24 @@ const Flow *World::flow_of_pin(const gw_pin &pin) const
         }
     }
     return nullptr;
+}
+
+// What is not a SYN has confirmed the pin that it found.
+void World::check_confirmed(const Flight &flight) const
+{
+    const Send send = flight.passage.send;
+    const Flow &flow = promise_.flows()[flight.passage.flow];
+    if (send == Send::syn || send == Send::icmp_error || flow.config.role != Role::client ||
+        flow.affinity != GW_AFFINITY_CONNECTION || !promise_.is_undisturbed(flight.passage)) {
+        return;
+    }
+    const gw_walk &walk = flight.run.walk;
+    uint64_t first = 0;
+    if (gw_pin_find(&walk, gw_pin_hash(&walk), &first) != nullptr &&
+        (first & GW_PIN_CONFIRMED) == 0) {
+        throw Violation("confirmed", fmt::format("{} has found its pin, which is not confirmed",
+                                                 text_of(flight)));
+    }
 }
 
 // Only pins that matter keep another one out.

@@ -71,9 +71,9 @@ Config config_of(uint64_t seed)
     }
     config.grace_ms = 1000;
     config.handshake_ms = 3000;
-    config.learning_ms = random.between(6, 30) * 1000;
+    config.learning_ms = random.of<int64_t>({6000, 7000, 8000, 10000, 15000, 30000});
     config.idle_ms = config.learning_ms * random.between(2, 6) / 2;
-    config.closing_ms = random.between(3000, config.learning_ms);
+    config.closing_ms = random.between(4000, config.learning_ms);
     // Often about to go round.
     const uint64_t range_ns = 1ULL << (GW_PIN_TICK_SHIFT + 23);
     config.clock_base_ns = random.one_in(3) ? range_ns - random.next() % 100'000'000'000ULL
@@ -84,6 +84,8 @@ Config config_of(uint64_t seed)
     config.is_interleaved_everywhere = random.one_in(2);
     config.whole_percent = random.of<uint32_t>({10, 50, 80, 95});
     config.retransmission_percent = random.of<uint32_t>({1, 5, 20});
+    config.same_flow_percent = random.of<uint32_t>({0, 20, 50});
+    config.has_bursts = !random.one_in(3);
     config.is_time_fast = random.one_in(2);
     return config;
 }

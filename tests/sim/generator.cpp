@@ -3,6 +3,11 @@
 #include <algorithm>
 
 namespace guideway::sim {
+namespace {
+
+constexpr uint32_t kBurstMax = 32;
+
+}  // namespace
 
 Generator::Generator(const Config &config)
     : config_(config), random_(config.seed), clients_(config.flows.size())
@@ -18,17 +23,27 @@ Generator::Generator(const Config &config)
         auto &flows = config.flows[i].role == Role::client ? client_flows_ : flood_flows_;
         flows.push_back(static_cast<uint8_t>(i));
     }
+    last_flow_ = client_flows_.front();
 }
 
 Event Generator::next(const World &world)
 {
+    if (burst_left_ > 0 && !random_.one_in(4)) {
+        burst_left_--;
+        return flood();
+    }
     const uint32_t at = random_.below(sums_.back());
     const auto which = std::ranges::upper_bound(sums_, at) - sums_.begin();
     switch (which) {
         case 0:
             return client(world);
         case 1:
-            return flood_flows_.empty() ? client(world) : flood();
+            if (flood_flows_.empty() ||
+                (config_.has_bursts && !random_.one_in(kBurstMax / 2))) {
+                return client(world);
+            }
+            burst_left_ = config_.has_bursts ? random_.below(kBurstMax) : 0;
+            return flood();
         case 2:
             return {.act = random_.one_in(8) ? Act::finish : Act::step,
                     .at = static_cast<uint8_t>(random_.below(kCpus))};
@@ -73,8 +88,10 @@ Event Generator::operation(Operation what, uint32_t at, uint32_t value)
 
 Event Generator::client(const World &world)
 {
-    const uint8_t flow = random_.of(client_flows_);
-    return packet(flow, choose_send(world.promise().flows()[flow], world));
+    if (random_.below(100) >= config_.same_flow_percent) {
+        last_flow_ = random_.of(client_flows_);
+    }
+    return packet(last_flow_, choose_send(world.promise().flows()[last_flow_], world));
 }
 
 Send Generator::choose_send(const Flow &flow, const World &world)
@@ -113,7 +130,8 @@ Generator::Due Generator::first_due(const World &world)
     Due first;
     for (const uint8_t i : client_flows_) {
         const Flow &flow = flows[i];
-        if (!flow.is_open || flow.homes.is_empty() || flow.excuse != Excuse::none) {
+        if (!flow.is_open || flow.homes.is_empty() ||
+            (flow.excuse != Excuse::none && flow.home_again_ms < 0)) {
             continue;
         }
         Client &client = clients_[i];

@@ -41,6 +41,8 @@ class Generator {
     Random random_;
     std::vector<uint32_t> sums_;
     std::vector<Client> clients_;
+    uint32_t burst_left_ = 0;
+    uint8_t last_flow_ = 0;
     std::vector<uint8_t> flood_flows_;
     std::vector<uint8_t> client_flows_;
 };

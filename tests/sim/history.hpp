@@ -95,6 +95,8 @@ struct Config {
     // interrupted.
     uint32_t whole_percent = 50;
     uint32_t retransmission_percent = 5;
+    uint32_t same_flow_percent = 0;  // of clients' packets that follow one of the same flow
+    bool has_bursts = false;         // floods come in bursts, with quiet between
     bool is_time_fast = false;
     Weights weights;
 };

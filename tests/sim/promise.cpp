@@ -7,16 +7,8 @@
 namespace guideway::sim {
 namespace {
 
-// A packet may look its pin up as long as the grace after it set out; ticks are rounded, and
-// processors' clocks differ by one.
+// Ticks are rounded, and processors' clocks differ by one.
 constexpr int64_t kTicksMs = 3 * ((1LL << GW_PIN_TICK_SHIFT) / 1'000'000 + 1);
-
-// A datagram that may make the pin of its flow.
-bool is_unsettled(const Flow &flow, const Passage &passage)
-{
-    return flow.affinity == GW_AFFINITY_FLOW && passage.send == Send::data &&
-           passage.excuse != Excuse::none;
-}
 
 }  // namespace
 
@@ -78,31 +70,31 @@ void Promise::reset_service(uint32_t service, uint32_t affinity)
             flow.homes.clear();
             flow.excuse = Excuse::none;
             flow.connection++;
-            flow.unsettled_datagrams = 0;
+            flow.disturbing = 0;
         }
     }
 }
 
 int64_t Promise::silence_max_ms(const Flow &flow) const
 {
-    int64_t longest = config_.learning_ms;
-    if (flow.affinity == GW_AFFINITY_FLOW) {
-        longest = config_.idle_ms;
-    }
+    int64_t longest = flow.affinity == GW_AFFINITY_FLOW ? config_.idle_ms : config_.learning_ms;
     if (flow.is_closing) {
         longest = std::min(longest, config_.closing_ms);
     }
+    // A packet may look its pin up as long as the grace after it set out; and of two that are
+    // on their way, the time of the one that set out first may be what the pin remembers.
+    longest -= 2 * config_.grace_ms;
     if (!flow.is_confirmed) {
-        longest = std::min(longest, config_.handshake_ms);
+        longest = std::min(longest, config_.handshake_ms - config_.grace_ms);
     }
-    return longest - config_.grace_ms - kTicksMs;
+    return longest - kTicksMs;
 }
 
 // The one list of what is not promised.
 Excuse Promise::excuse_of(const Flow &flow, int64_t now_ms) const
 {
-    // One packet of a connection that came back after too long decides: it reached its home,
-    // and all is well again, or its client knows that the connection is lost.
+    // What a connection that came back after too long meets decides: its packets reach their
+    // home, and all is well again, or its client knows that the connection is lost.
     if (flow.excuse != Excuse::none) {
         return flow.excuse;
     }
@@ -121,7 +113,7 @@ Excuse Promise::excuse_of(const Flow &flow, int64_t now_ms) const
                : !flow.is_confirmed ? Excuse::handshake
                                     : Excuse::silent;
     }
-    if (flow.syns_in_flight > 0 || flow.unsettled_datagrams > 0) {
+    if (flow.syns_in_flight > 0 || flow.disturbing > 0) {
         return Excuse::overtaken;
     }
     return Excuse::none;
@@ -153,24 +145,27 @@ bool Promise::can_send(uint32_t index, Send send) const
 Passage Promise::begin(uint32_t index, Send send, int64_t now_ms)
 {
     Flow &flow = flows_[index];
-    Passage passage{.flow = index, .send = send};
+    Passage passage{.flow = index, .send = send, .began_ms = now_ms};
     if (flow.affinity == GW_AFFINITY_FLOW && flow.config.role != Role::client) {
         // Every datagram after the first confirms.
         flow.has_sent_more_than_syns = flow.has_sent_more_than_syns || flow.is_open;
         flow.is_open = true;
     } else if (send == Send::syn) {
         if (!flow.is_open) {
-            passage.is_first_syn = true;
             flow.connection++;
             flow.is_open = true;
             flow.homes.clear();
             flow.excuse = Excuse::none;
+            flow.disturbing = 0;
             flow.has_answered = flow.is_confirmed = flow.is_closing = false;
         } else if (now_ms - flow.last_ms > silence_max_ms(flow)) {
-            passage.excuse = Excuse::handshake;
+            // Its pin may be somebody else's by now, or in this moment.
+            passage.excuse = flow.excuse = Excuse::handshake;
+            flow.home_again_ms = -1;
         }
+        flow.disturbing = flow.flights;
         flow.syns_in_flight++;
-        flow.syn_moments++;
+        flow.disturbances++;
         flow.last_syn_ms = now_ms;
     } else if (flow.config.role == Role::client) {
         passage.excuse = excuse_of(flow, now_ms);
@@ -181,7 +176,10 @@ Passage Promise::begin(uint32_t index, Send send, int64_t now_ms)
             const bool lasts = passage.excuse == Excuse::silent ||
                                passage.excuse == Excuse::closing ||
                                passage.excuse == Excuse::handshake;
-            flow.excuse = lasts ? passage.excuse : Excuse::none;
+            if (lasts && flow.excuse == Excuse::none) {
+                flow.excuse = passage.excuse;
+                flow.home_again_ms = -1;
+            }
         }
     } else {
         flow.has_sent_more_than_syns = true;
@@ -192,22 +190,26 @@ Passage Promise::begin(uint32_t index, Send send, int64_t now_ms)
     flow.is_closing = flow.is_closing || send == Send::fin || send == Send::rst;
     passage.homes = flow.homes;
     passage.connection = flow.connection;
-    passage.syn_moments = flow.syn_moments;
-    if (is_unsettled(flow, passage)) {
-        flow.unsettled_datagrams++;
-    }
+    passage.disturbances = flow.disturbances;
+    passage.is_disturbing =
+        send != Send::syn && flow.config.role == Role::client &&
+        (flow.syns_in_flight > 0 || flow.disturbing > 0 ||
+         (flow.affinity == GW_AFFINITY_FLOW && passage.excuse != Excuse::none));
+    flow.disturbing += passage.is_disturbing ? 1 : 0;
     flow.flights++;
     return passage;
 }
 
-void Promise::check(const Passage &passage, const Arrival &arrival) const
+bool Promise::is_undisturbed(const Passage &passage) const
 {
     const Flow &flow = flows_[passage.flow];
-    // What happened while it was on its way.
-    const bool is_excused = passage.excuse != Excuse::none ||
-                            passage.homes.any_has_ended(lives_) ||
-                            flow.syn_moments != passage.syn_moments;
-    if (is_excused || passage.homes.contain(arrival.life)) {
+    return passage.excuse == Excuse::none && !passage.homes.any_has_ended(lives_) &&
+           flow.connection == passage.connection && flow.disturbances == passage.disturbances;
+}
+
+void Promise::check(const Passage &passage, const Arrival &arrival) const
+{
+    if (!is_undisturbed(passage) || passage.homes.contain(arrival.life)) {
         return;
     }
     throw Violation("promise",
@@ -224,17 +226,17 @@ void Promise::end(const Passage &passage, const Arrival &arrival)
     flow.flights--;
     if (passage.send == Send::syn && flow.syns_in_flight > 0) {
         flow.syns_in_flight--;
-        flow.syn_moments++;
+        flow.disturbances++;
     }
     if (flow.config.role != Role::client || flow.connection != passage.connection) {
         return;
     }
-    if (is_unsettled(flow, passage)) {
-        flow.unsettled_datagrams--;
-    }
     if (passage.send == Send::syn) {
-        end_syn(flow, passage, arrival);
+        end_syn(flow, arrival);
         return;
+    }
+    if (passage.is_disturbing || passage.disturbances != flow.disturbances) {
+        flow.disturbing--;
     }
     check(passage, arrival);
     if (passage.send == Send::icmp_error) {
@@ -245,11 +247,11 @@ void Promise::end(const Passage &passage, const Arrival &arrival)
         return;
     }
     flow.is_confirmed = true;
-    if (passage.excuse == Excuse::overtaken || flow.syn_moments != passage.syn_moments) {
+    if (passage.is_disturbing || flow.disturbances != passage.disturbances) {
         flow.homes.add(arrival.life);
     } else if (passage.homes.contain(arrival.life)) {
         flow.homes.become(arrival.life);
-        flow.excuse = Excuse::none;
+        come_home(flow, passage, arrival);
     } else {
         flow.is_open = false;  // the backend that it reached answers with a reset
     }
@@ -258,16 +260,26 @@ void Promise::end(const Passage &passage, const Arrival &arrival)
     }
 }
 
+// Who was about to give up its pin, and had seen it before its packet came, has done so or has
+// not once the grace is over.
+void Promise::come_home(Flow &flow, const Passage &passage, const Arrival &arrival) const
+{
+    if (flow.home_again_ms < 0) {
+        flow.home_again_ms = arrival.at_ms;
+    } else if (passage.began_ms >= flow.home_again_ms + config_.grace_ms) {
+        flow.excuse = Excuse::none;
+    }
+}
+
 // The last SYN decides. But where the client goes on with what an earlier one began, and the
 // last went astray, the connection may be on either.
-void Promise::end_syn(Flow &flow, const Passage &passage, const Arrival &arrival)
+void Promise::end_syn(Flow &flow, const Arrival &arrival)
 {
     if (arrival.life == kNoLife) {
         return;
     }
-    // It met a pin that somebody else may have been replacing.
-    if (passage.excuse != Excuse::none && arrival.has_found_pin) {
-        flow.excuse = passage.excuse;
+    if (!arrival.has_found_pin) {
+        flow.excuse = Excuse::none;
     }
     if (flow.has_answered && !flow.homes.is_empty()) {
         flow.homes.add(arrival.life);
@@ -276,24 +288,30 @@ void Promise::end_syn(Flow &flow, const Passage &passage, const Arrival &arrival
     }
 }
 
-void Promise::end_datagram(Flow &flow, const Passage &passage, const Arrival &arrival)
+void Promise::end_datagram(Flow &flow, const Passage &passage, const Arrival &arrival) const
 {
-    if (!arrival.has_found_pin && !arrival.has_made_pin) {
+    if (passage.homes.any_has_ended(lives_)) {
+        // The next decides, and not those that are still on their way.
         flow.homes.clear();
-        return;
-    }
-    if (passage.homes.contain(arrival.life)) {
+        flow.excuse = Excuse::none;
+        flow.disturbing = flow.flights;
+        flow.disturbances++;
+    } else if (!arrival.has_found_pin && !arrival.has_made_pin) {
+        flow.homes.clear();
+        flow.excuse = Excuse::none;
+    } else if (passage.homes.contain(arrival.life) && arrival.has_found_pin) {
         flow.is_confirmed = true;
         flow.homes.become(arrival.life);
-    } else if (passage.homes.is_empty()) {
+        come_home(flow, passage, arrival);
+    } else {
         // Several first ones may be on their way.
+        if (!passage.homes.is_empty()) {
+            flow.homes.clear();
+        }
         flow.is_confirmed = false;
         flow.homes.add(arrival.life);
-    } else {
-        flow.is_confirmed = false;
-        flow.homes.become(arrival.life);
+        flow.excuse = Excuse::none;
     }
-    flow.excuse = Excuse::none;
 }
 
 }  // namespace guideway::sim

@@ -33,8 +33,8 @@ enum class Excuse : uint8_t {
                   // `affinity: flow`, as long as pins stay)
     closing,      // said that it ends, and nothing more for as long as closing pins stay
     handshake,    // its SYN got nothing to follow it for as long as a handshake may take
-    overtaken,    // a SYN was sent again while this packet was on its way; or a datagram
-                  // before it that may decide is not there yet
+    overtaken,    // a SYN was sent again while this packet, or one before it that is not there
+                  // yet, was on its way; or the first datagrams of a flow are
     unprotected,  // `affinity: ring`
     over,         // belongs to a connection that its client has given up
 };
@@ -78,6 +78,7 @@ struct Flow {
     uint32_t connection = 0;  // which one of these addresses and ports
     Homes homes;
     Excuse excuse = Excuse::none;  // of packets that begin now
+    int64_t home_again_ms = -1;    // when, in spite of the excuse, one reached home
     bool has_answered = false;     // something other than a SYN was sent
     bool is_confirmed = false;     // and arrived
     bool is_closing = false;
@@ -86,8 +87,8 @@ struct Flow {
     int64_t last_syn_ms = 0;
     uint32_t flights = 0;  // packets on their way
     uint32_t syns_in_flight = 0;
-    uint32_t syn_moments = 0;          // how many SYNs have set out, and how many arrived
-    uint32_t unsettled_datagrams = 0;  // on their way, and may yet decide where the flow goes
+    uint32_t disturbances = 0;  // SYNs that set out or arrived, deaths noticed
+    uint32_t disturbing = 0;    // packets on their way that may yet decide where the flow goes
 };
 
 // A packet's part in the promise.
@@ -95,14 +96,16 @@ struct Passage {
     uint32_t flow = 0;
     Send send{};
     uint32_t connection = 0;
-    bool is_first_syn = false;
+    int64_t began_ms = 0;
     Homes homes;  // when it set out
-    uint32_t syn_moments = 0;
+    uint32_t disturbances = 0;
+    bool is_disturbing = false;
     Excuse excuse = Excuse::none;
 };
 
 // How it ended.
 struct Arrival {
+    int64_t at_ms = 0;
     Life life = kNoLife;  // kNoLife: dropped
     bool has_found_pin = false;
     bool has_made_pin = false;
@@ -125,13 +128,18 @@ class Promise {
     // Throws when the promise is broken.
     void end(const Passage &passage, const Arrival &arrival);
 
+    // Whether the packet, which now arrives, was alone with its connection: no SYN came again
+    // meanwhile, no backend died, and it was not late.
+    [[nodiscard]] bool is_undisturbed(const Passage &passage) const;
+
     // For how long the flow may be silent and still be kept, from its last packet on.
     [[nodiscard]] int64_t silence_max_ms(const Flow &flow) const;
 
   private:
     [[nodiscard]] Excuse excuse_of(const Flow &flow, int64_t now_ms) const;
-    static void end_syn(Flow &flow, const Passage &passage, const Arrival &arrival);
-    static void end_datagram(Flow &flow, const Passage &passage, const Arrival &arrival);
+    void come_home(Flow &flow, const Passage &passage, const Arrival &arrival) const;
+    static void end_syn(Flow &flow, const Arrival &arrival);
+    void end_datagram(Flow &flow, const Passage &passage, const Arrival &arrival) const;
     void check(const Passage &passage, const Arrival &arrival) const;
 
     const Config &config_;

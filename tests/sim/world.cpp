@@ -258,8 +258,12 @@ void World::end_flight(uint32_t cpu)
         check_table_of_states(flight);
         check_refusal(flight);
     }
+    if (events_of(flight, cpu, GW_EVENT_PIN_HIT) > 0) {
+        check_confirmed(flight);
+    }
     promise_.end(flight.passage,
-                 {.life = is_sent ? backends_[walk.backend].life : kNoLife,
+                 {.at_ms = now_ms_,
+                  .life = is_sent ? backends_[walk.backend].life : kNoLife,
                   .has_found_pin = events_of(flight, cpu, GW_EVENT_PIN_HIT) > 0,
                   .has_made_pin = events_of(flight, cpu, GW_EVENT_PIN_MADE) > 0});
 }

@@ -96,6 +96,7 @@ class World {
     void check_destination(const Flight &flight) const;
     void check_counters(uint32_t cpu) const;
     void check_table_of_states(const Flight &flight) const;
+    void check_confirmed(const Flight &flight) const;
     void check_refusal(const Flight &flight) const;
     void check_owners(uint32_t service, const std::vector<uint32_t> &owners) const;
     void check_unused(uint32_t backend) const;
