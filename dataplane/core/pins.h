@@ -97,10 +97,19 @@ GW_INLINE struct gw_pin *gw_pin_find(const struct gw_walk *walk, uint64_t hash, 
     return gw_pin_in_bucket(bucket, fingerprint, first);
 }
 
-// Takes a pin away if it is still what was read.
+// Takes a pin away if it is still what was read, but for the overflow and the confirmed bit,
+// each of which may be set meanwhile, once.
 GW_INLINE void gw_pin_clear(struct gw_pin *pin, uint64_t first)
 {
-    gw_compare_exchange64(&pin->first, first, first & GW_PIN_OVERFLOW);
+    int i;
+    for (i = 0; i < 3; i++) {
+        uint64_t found = gw_compare_exchange64(&pin->first, first, first & GW_PIN_OVERFLOW);
+        if (GW_LIKELY(found == first) ||
+            ((found ^ first) & ~(GW_PIN_OVERFLOW | GW_PIN_CONFIRMED)) != 0) {
+            return;
+        }
+        first = found;
+    }
 }
 
 // Claims a way of `bucket`: an empty one, or else one whose pin may be replaced. 0: no room.
@@ -145,27 +154,15 @@ GW_INLINE void gw_pin_publish(struct gw_pin *pin, uint64_t word, uint64_t second
     }
 }
 
-// Takes away whatever pin of this flow a way holds. Only the overflow bit and the confirmed bit
-// can be set meanwhile, once each.
-GW_INLINE void gw_pin_clear_flow(struct gw_pin *pin, uint64_t fingerprint)
-{
-    int i;
-    for (i = 0; i < 3; i++) {
-        uint64_t first = gw_read_once64(&pin->first);
-        if (first >> GW_PIN_FINGERPRINT_SHIFT != fingerprint ||
-            gw_compare_exchange64(&pin->first, first, first & GW_PIN_OVERFLOW) == first) {
-            return;
-        }
-    }
-}
-
+// Takes away whatever other pin of the flow a bucket holds.
 GW_INLINE void gw_pin_clear_others(struct gw_pin_bucket *bucket, uint64_t fingerprint,
                                    const struct gw_pin *own)
 {
     int i;
     for (i = 0; i < GW_PIN_WAYS; i++) {
-        if (&bucket->way[i] != own) {
-            gw_pin_clear_flow(&bucket->way[i], fingerprint);
+        uint64_t first = gw_read_once64(&bucket->way[i].first);
+        if (first >> GW_PIN_FINGERPRINT_SHIFT == fingerprint && &bucket->way[i] != own) {
+            gw_pin_clear(&bucket->way[i], first);
         }
     }
 }
@@ -182,7 +179,7 @@ GW_INLINE uint32_t gw_pin_keep_lower(const struct gw_walk *walk, uint64_t hash,
     uint64_t lower;
     struct gw_pin *found = gw_pin_find(walk, hash, &lower);
     if (GW_UNLIKELY(found && found != own)) {
-        gw_pin_clear_flow(own, fingerprint);
+        gw_pin_clear(own, word);
         return (uint32_t)lower & GW_OWNER_MASK;
     }
     gw_pin_clear_others(bucket, fingerprint, own);
