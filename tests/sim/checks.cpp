@@ -285,6 +285,7 @@ void World::audit_pin(const gw_pin &pin) const
 void World::audit_pins() const
 {
     std::array<std::array<Pins, kBackends>, kServicesMax> found{};
+    std::set<uint64_t> flows;
     const auto buckets = tables_.pin_buckets();
     for (uint32_t i = 0; i < buckets.size(); i++) {
         for (const auto &pin : buckets[i].way) {
@@ -298,6 +299,9 @@ void World::audit_pins() const
                 continue;
             }
             audit_pin(pin);
+            if (!flows.insert(pin.first >> GW_PIN_FINGERPRINT_SHIFT).second) {
+                throw Violation("pins", fmt::format("a flow of bucket {} has two pins", i));
+            }
             const Flow *flow = flow_of_pin(pin);
             const auto first_bucket =
                 static_cast<uint32_t>(pin_hash(flow->config) >> GW_PIN_FINGERPRINT_SHIFT) &

@@ -26,11 +26,29 @@ Generator::Generator(const Config &config)
     last_flow_ = client_flows_.front();
 }
 
+// The second in which a move ends is when pressure and restarts are most of a danger.
+void Generator::notice_ending(const World &world)
+{
+    const bool is_ending = world.has_ending_slot();
+    if (is_ending && !was_ending_ && !flood_flows_.empty()) {
+        burst_left_ = random_.one_in(2) ? kBurstMax : 0;
+        restarts_soon_ = config_.weights.restart > 0 && random_.one_in(3);
+    }
+    was_ending_ = is_ending;
+}
+
 Event Generator::next(const World &world)
 {
+    if (config_.has_bursts) {
+        notice_ending(world);
+    }
     if (burst_left_ > 0 && !random_.one_in(4)) {
         burst_left_--;
         return flood();
+    }
+    if (restarts_soon_ && random_.one_in(4)) {
+        restarts_soon_ = false;
+        return {.act = Act::restart, .value = static_cast<uint16_t>(random_.below(1000))};
     }
     const uint32_t at = random_.below(sums_.back());
     const auto which = std::ranges::upper_bound(sums_, at) - sums_.begin();
@@ -155,6 +173,10 @@ Generator::Due Generator::first_due(const World &world)
 
 Event Generator::clock(const World &world)
 {
+    // Time ends what the control plane does; let packets come between instead.
+    if (world.is_control_busy() && !random_.one_in(4)) {
+        return {.act = Act::control_step};
+    }
     const uint32_t kind = random_.below(20);
     int64_t ms = kind < 12 ? random_.below(300) : random_.below(2000);
     if (config_.is_time_fast && kind >= 17) {

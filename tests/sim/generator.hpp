@@ -21,6 +21,7 @@ class Generator {
         int64_t decided_ms = -1;     // for the packet of which time
     };
 
+    void notice_ending(const World &world);
     Event client(const World &world);
     [[nodiscard]] Send choose_send(const Flow &flow, const World &world);
     Event flood();
@@ -42,6 +43,8 @@ class Generator {
     std::vector<uint32_t> sums_;
     std::vector<Client> clients_;
     uint32_t burst_left_ = 0;
+    bool was_ending_ = false;
+    bool restarts_soon_ = false;
     uint8_t last_flow_ = 0;
     std::vector<uint8_t> flood_flows_;
     std::vector<uint8_t> client_flows_;

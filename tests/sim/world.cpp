@@ -97,6 +97,14 @@ gw_slot World::slot(uint32_t service, uint32_t at) const
     return tables_.ring_slots()[service * kRingMax + at];
 }
 
+bool World::has_ending_slot() const
+{
+    return std::ranges::any_of(tables_.ring_slots(), [](gw_slot slot) {
+        return gw_slot_state_of(slot) == GW_SLOT_PINNED &&
+               gw_slot_previous(slot) != GW_PREVIOUS_NONE;
+    });
+}
+
 ControlMoment World::control_moment() const
 {
     const uint64_t ns = config_.clock_base_ns + static_cast<uint64_t>(now_ms_ * kMsNs);

@@ -62,6 +62,8 @@ class World {
     [[nodiscard]] const std::array<Flight, kCpus> &flights() const { return flights_; }
     [[nodiscard]] const std::array<Backend, kBackends> &backends() const { return backends_; }
     [[nodiscard]] const ServiceState &service(uint32_t index) const { return services_[index]; }
+    // A slot whose learning is over, but not for certain.
+    [[nodiscard]] bool has_ending_slot() const;
     [[nodiscard]] bool is_control_busy() const { return !control_fiber_.is_idle(); }
 
   private:
