@@ -31,6 +31,8 @@ services:
   - {name: tls-v6, listen: "tcp://[2001:db8:113::10]:443", forwarding: ipip, pool: gateways-v6}
   - {name: echo, listen: "udp://203.0.113.10:7", forwarding: ipip, pool: gateways}
   - {name: echo-v6, listen: "udp://[2001:db8:113::10]:7", forwarding: ipip, pool: gateways-v6}
+  - {name: names, listen: "udp://203.0.113.10:42", forwarding: ipip, pool: gateways}
+  - {name: names-v6, listen: "udp://[2001:db8:113::10]:42", forwarding: ipip, pool: gateways-v6}
   # IPv6 to gateways that are reached by IPv4, and the other way round.
   - {name: web-v4-over-v6, listen: "tcp://203.0.113.11:80", forwarding: ipip, pool: gateways-v6}
   - {name: web-v6-over-v4, listen: "tcp://[2001:db8:113::11]:80", forwarding: ipip, pool: gateways}

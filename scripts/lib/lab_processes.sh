@@ -37,6 +37,8 @@ end_process() {
     local host=$1 name=$2 signal=${3:-TERM} pid i
     if pid=$(process_id "$host" "$name"); then
         kill "-$signal" -- "-$pid" 2>/dev/null || true
+        # One that is stopped does not see it before it goes on.
+        kill -CONT -- "-$pid" 2>/dev/null || true
         for ((i = 0; i < 50; i++)); do
             process_id "$host" "$name" >/dev/null || break
             sleep 0.1
@@ -53,6 +55,7 @@ end_all_processes() {
         read -r pid began <"$record" || continue
         if [[ $(process_began "$pid") == "$began" ]]; then
             kill -TERM -- "-$pid" 2>/dev/null || true
+            kill -CONT -- "-$pid" 2>/dev/null || true
         fi
     done
     # And what a person or a test started inside: nothing else can be in these namespaces.

@@ -35,9 +35,9 @@ tags_of() {
 
 gateway_word() {
     if gateway_is_ready "$1"; then
-        echo "nginx and echo answer"
+        echo "nginx and echo answer$(trouble_of "$1")"
     else
-        echo "DOES NOT ANSWER"
+        echo "DOES NOT ANSWER$(trouble_of "$1")"
     fi
 }
 

@@ -17,6 +17,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/lab/http_text.hpp"
+
 namespace {
 
 namespace asio = boost::asio;
@@ -24,6 +26,7 @@ using asio::awaitable;
 using asio::use_awaitable;
 using asio::ip::tcp;
 using boost::system::error_code;
+using lab::header;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
@@ -70,46 +73,6 @@ class PortSequence {
     static constexpr uint32_t kStride = 25717;  // shares no factor with kCount
     uint32_t next_;
 };
-
-// "203.0.113.10:80" or "[2001:db8::1]:80"
-std::optional<tcp::endpoint> parse_target(const std::string &text)
-{
-    size_t colon = text.rfind(':');
-    if (colon == std::string::npos || colon == 0) {
-        return std::nullopt;
-    }
-    std::string host = text.substr(0, colon);
-    if (host.front() == '[' && host.back() == ']') {
-        host = host.substr(1, host.size() - 2);
-    }
-    error_code error;
-    auto address = asio::ip::make_address(host, error);
-    unsigned port = 0;
-    if (error || std::sscanf(text.c_str() + colon + 1, "%u", &port) != 1 || port == 0 ||
-        port > 65535) {
-        return std::nullopt;
-    }
-    return tcp::endpoint(address, static_cast<uint16_t>(port));
-}
-
-// The value of a header, or nothing. `head` is the answer up to its empty line.
-std::optional<std::string> header(std::string_view head, std::string_view name)
-{
-    for (size_t at = head.find("\r\n"); at != std::string_view::npos;
-         at = head.find("\r\n", at + 2)) {
-        std::string_view line = head.substr(at + 2);
-        line = line.substr(0, line.find("\r\n"));
-        if (line.size() > name.size() && line[name.size()] == ':' &&
-            std::ranges::equal(
-                line.substr(0, name.size()), name, {}, [](char c) { return std::tolower(c); },
-                [](char c) { return std::tolower(c); })) {
-            line.remove_prefix(name.size() + 1);
-            line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
-            return std::string(line);
-        }
-    }
-    return std::nullopt;
-}
 
 Answer judge(const std::string &bytes)
 {
@@ -393,7 +356,7 @@ int main(int argc, char **argv)
 
     std::vector<Target> targets;
     for (const std::string &text : options.targets) {
-        auto endpoint = parse_target(text);
+        auto endpoint = lab::parse_target(text);
         if (!endpoint) {
             std::cerr << "http_load: '" << text
                       << "' is not ADDRESS:PORT, such as 203.0.113.10:80 or [2001:db8::1]:80\n";

@@ -83,6 +83,59 @@ load_ends() {
     note "$(jq -c '{requests, backends}' "$SCRATCH/load.json")"
 }
 
+# hold NAME VERB TARGET… [OPTION…]: flow_load in the background, under that name, until
+# `release`; returns once all its flows are open.
+declare -A HELD
+hold() {
+    local name=$1 i
+    shift
+    # The background has no business with our ERR trap: the status is looked at in `release`.
+    { on client flow_load "$@" --ready "$SCRATCH/$name.ready" --until "$SCRATCH/$name.until" \
+        >"$SCRATCH/$name.json" || exit; } &
+    HELD[$name]=$!
+    for ((i = 0; i < 300; i++)); do
+        [[ ! -e $SCRATCH/$name.ready ]] || return 0
+        kill -0 "${HELD[$name]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    touch "$SCRATCH/$name.until"
+    wait "${HELD[$name]}" || true
+    fail "flows '$name' did not all open: $(held_account "$name")"
+}
+
+held_account() {
+    jq -c 'del(.elapsed_s)' "$SCRATCH/$1.json" 2>/dev/null || echo "no account"
+}
+
+held() {
+    jq -r "$2" "$SCRATCH/$1.json"
+}
+
+# lets_go NAME…: ends these flows in good order; what became of them is then told by `held`.
+lets_go() {
+    local name
+    for name in "$@"; do
+        kill -0 "${HELD[$name]}" 2>/dev/null ||
+            fail "flows '$name' were over before they should: $(held_account "$name")"
+    done
+    for name in "$@"; do
+        touch "$SCRATCH/$name.until"
+    done
+    for name in "$@"; do
+        wait "${HELD[$name]}" || true
+        note "$name: $(held_account "$name")"
+    done
+}
+
+# release NAME…: the same, and not one may have broken.
+release() {
+    local name
+    lets_go "$@"
+    for name in "$@"; do
+        expect_equal 0 "$(held "$name" .broken)" "flows of '$name' that broke"
+    done
+}
+
 expect_equal() {
     [[ $1 == "$2" ]] || fail "$3: expected '$1', found '$2'"
 }
@@ -168,8 +221,18 @@ forget_paths() {
     done
 }
 
-# As every test begins: the lab's own configuration in force, plain frames, wide links.
+# What was done to gateways is undone.
+mend_gateways() {
+    local home
+    for home in "$(lab_directory)"/gw*; do
+        lab gateway "${home##*/}" normal
+    done
+}
+
+# As every test begins: the lab's own configuration in force, plain frames, wide links, whole
+# gateways.
 begin_afresh() {
+    mend_gateways
     lab tags edge1 plain
     lab path-mtu 1500
     forget_paths

@@ -225,3 +225,16 @@ test_a_full_disk_stops_no_packet() {
     lab daemon start edge1
     guideway backend weight gateways/gw1 100
 }
+
+# UDP packets have nobody who would send them again.
+test_twenty_kills_lose_no_packet() {
+    hold stream datagrams "$WEB:42" "[$WEB6]:42" --flows 40 --rate 1000 --duration 100
+    for _ in {1..20}; do
+        lab daemon kill edge1
+        lab daemon start edge1
+    done
+    lets_go stream
+    expect_at_least 5000 "$(held stream .sent)" "packets sent"
+    expect_equal 0 "$(held stream .lost)" "packets lost"
+    expect_equal 0 "$(held stream .moved)" "flows that changed their gateway"
+}
