@@ -225,7 +225,7 @@ Result<void> Instance::fits(const model::Desired &desired) const
     if (auto migrated = migrate(TablesView::of(fast_path_->tables()), *trial); !migrated) {
         return migrated;
     }
-    return plane::Plane(*trial, [] {}, timing_of(desired.connections), moment()).fits(desired);
+    return plane::Plane(*trial, [] {}, timing_of(desired.connections), {}).fits(desired);
 }
 
 // Other tables, with all that the present ones hold. To be followed by attach_what_exists(true):

@@ -143,7 +143,7 @@ class Instance {
     void note_drains();
     void note_refusals();
     void look_around();
-    [[nodiscard]] plane::Moment moment() const;
+    [[nodiscard]] plane::Moment moment();
     [[nodiscard]] model::Condition condition(const std::string &pool,
                                              const model::Backend &backend) const;
     [[nodiscard]] Checks::World world_of_checks();
@@ -172,6 +172,7 @@ class Instance {
     // All, or none.
     std::unique_ptr<xdp::FastPath> fast_path_;
     std::unique_ptr<xdp::PinClock> pin_clock_;
+    uint32_t pin_ticks_ = 0;  // its last reading
     std::unique_ptr<plane::Plane> plane_;
     bool trust_adopted_ = false;
     std::unique_ptr<Checks> checks_;

@@ -27,16 +27,17 @@ uint32_t to_pin_ticks(model::Milliseconds time)
 
 }  // namespace
 
-plane::Moment Instance::moment() const
+plane::Moment Instance::moment()
 {
     const auto time = std::chrono::duration_cast<plane::Milliseconds>(
         std::chrono::steady_clock::now().time_since_epoch());
-    const auto ticks = pin_clock_->now();
-    if (!ticks) {
-        // Pins then look as if just seen, and stay.
+    if (const auto ticks = pin_clock_->now()) {
+        pin_ticks_ = *ticks;
+    } else {
+        // The last reading makes pins look younger than they are: they stay.
         spdlog::error("{}", ticks.error().message);
     }
-    return {time, ticks.value_or(0)};
+    return {time, pin_ticks_};
 }
 
 void Instance::set_connection_times(const model::Connections &connections)

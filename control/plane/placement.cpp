@@ -108,10 +108,12 @@ Result<Placement> place(const Tables &tables, const std::set<uint32_t> &services
     // One that is not in force any more may have pins: the same address gets another index.
     std::map<uint64_t, uint32_t> known_services;
     std::map<uint32_t, uint32_t> taken;  // ring space: offset to size
-    for (const auto &[identity, index] : indices_by_identity(services)) {
-        taken.emplace(services[index].ring_offset, services[index].ring_size);
-        if (services_in_force.contains(index)) {
-            known_services.emplace(identity, index);
+    for (uint32_t i = 0; i < services.size(); i++) {
+        if (services[i].identity != 0) {
+            taken.emplace(services[i].ring_offset, services[i].ring_size);
+            if (services_in_force.contains(i)) {
+                known_services.emplace(services[i].identity, i);
+            }
         }
     }
     FreeIndices free_services(services);

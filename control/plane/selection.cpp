@@ -53,7 +53,13 @@ uint32_t Selection::to_note(Milliseconds time) const
 // Whether `span` after `changed` is over at `at`; a unit more than exact, never less.
 bool Selection::has_passed(uint32_t changed, Milliseconds span, Milliseconds at) const
 {
-    return epoch_ + (changed + 1) * kNoteUnit + span <= at;
+    return changed_at(changed) + kNoteUnit + span <= at;
+}
+
+// Notes wrap after 497 days: the one that is meant is near the last sweep.
+Milliseconds Selection::changed_at(uint32_t changed) const
+{
+    return sweep_began_ + kNoteUnit * static_cast<int32_t>(changed - to_note(sweep_began_));
 }
 
 gw_backend &Selection::backend(uint32_t index) const
@@ -267,7 +273,7 @@ void Selection::sweep_pin(gw_pin &pin, Moment now)
     if ((first & ~GW_PIN_OVERFLOW) == 0 || (first & GW_PIN_CLAIMED) != 0) {
         return;
     }
-    const uint64_t second = gw_read_once64(&pin.second);
+    const uint64_t second = gw_pin_read_second(&pin, first);
     const SweptPin swept{
         .second = second,
         .service = static_cast<uint32_t>(second >> GW_PIN_SERVICE_SHIFT) & GW_PIN_SERVICE_MASK,
@@ -294,7 +300,8 @@ void Selection::sweep_pin(gw_pin &pin, Moment now)
 
 void Selection::sweep_bucket(gw_pin_bucket &bucket, Moment now)
 {
-    overflow_seen_ = overflow_seen_ || (bucket.way[0].first & GW_PIN_OVERFLOW) != 0;
+    overflow_seen_ =
+        overflow_seen_ || (gw_read_once64(&bucket.way[0].first) & GW_PIN_OVERFLOW) != 0;
     for (auto &pin : bucket.way) {
         sweep_pin(pin, now);
     }
@@ -466,11 +473,6 @@ PinCounts Selection::pins_of_backend(uint32_t to) const
     return sum;
 }
 
-Milliseconds Selection::learning_until(uint32_t to) const
-{
-    return learning_ends()[to];
-}
-
 std::vector<Milliseconds> Selection::learning_ends() const
 {
     std::vector<Milliseconds> ends(references_.size(), epoch_);
@@ -479,9 +481,8 @@ std::vector<Milliseconds> Selection::learning_ends() const
             const uint32_t previous = gw_slot_previous(service.slots[i]);
             if (gw_slot_state_of(service.slots[i]) == GW_SLOT_MOVING &&
                 previous < ends.size()) {
-                ends[previous] =
-                    std::max(ends[previous], epoch_ + service.notes[i].changed * kNoteUnit +
-                                                 timing_.learning + timing_.grace);
+                ends[previous] = std::max(ends[previous], changed_at(service.notes[i].changed) +
+                                                              timing_.learning + timing_.grace);
             }
         }
     }

@@ -85,10 +85,8 @@ class Selection {
     [[nodiscard]] SlotCounts slots(uint32_t service) const;
     [[nodiscard]] PinCounts pins(uint32_t service, uint32_t backend) const;
     [[nodiscard]] PinCounts pins_of_backend(uint32_t backend) const;
-    // When the last slot stops learning whose connections are still the backend's; now or
-    // earlier where there is none.
-    [[nodiscard]] Milliseconds learning_until(uint32_t backend) const;
-    // The same of every backend, in one walk over the slots.
+    // When the last slot stops learning whose connections are still a backend's, by backend; now
+    // or earlier where there is none.
     [[nodiscard]] std::vector<Milliseconds> learning_ends() const;
     // Of all services, by the last whole sweep; also those that it took away.
     [[nodiscard]] uint64_t pins_in_use() const { return pins_counted_; }
@@ -121,6 +119,7 @@ class Selection {
     };
 
     [[nodiscard]] uint32_t to_note(Milliseconds time) const;
+    [[nodiscard]] Milliseconds changed_at(uint32_t changed) const;
     [[nodiscard]] bool has_passed(uint32_t changed, Milliseconds span, Milliseconds at) const;
     [[nodiscard]] gw_backend &backend(uint32_t index) const;
     [[nodiscard]] bool can_receive(uint32_t backend) const;

@@ -66,7 +66,7 @@ GW_INLINE int gw_pin_is_replaceable(const struct gw_pin_times *times, uint64_t f
 {
     uint32_t age = gw_pin_age(second, now);
     return gw_pin_is_expired(times, second, now) ||
-           ((first & GW_PIN_CONFIRMED) == 0 && age <= GW_PIN_TICKS_MASK / 2 &&
+           ((first & GW_PIN_CONFIRMED) == 0 && age <= GW_PIN_AGE_MAX &&
             age > times->handshake_ticks);
 }
 
@@ -99,17 +99,20 @@ GW_INLINE struct gw_pin *gw_pin_find(const struct gw_walk *walk, uint64_t hash, 
 
 // Takes a pin away if it is still what was read, but for the overflow and the confirmed bit,
 // each of which may be set meanwhile, once.
-GW_INLINE void gw_pin_clear(struct gw_pin *pin, uint64_t first)
+GW_INLINE int gw_pin_clear(struct gw_pin *pin, uint64_t first)
 {
     int i;
     for (i = 0; i < 3; i++) {
         uint64_t found = gw_compare_exchange64(&pin->first, first, first & GW_PIN_OVERFLOW);
-        if (GW_LIKELY(found == first) ||
-            ((found ^ first) & ~(GW_PIN_OVERFLOW | GW_PIN_CONFIRMED)) != 0) {
-            return;
+        if (GW_LIKELY(found == first)) {
+            return 1;
+        }
+        if (((found ^ first) & ~(GW_PIN_OVERFLOW | GW_PIN_CONFIRMED)) != 0) {
+            return 0;
         }
         first = found;
     }
+    return 0;
 }
 
 // Claims a way of `bucket`: an empty one, or else one whose pin may be replaced. 0: no room.
@@ -130,7 +133,7 @@ GW_INLINE struct gw_pin *gw_pin_claim(struct gw_pin_bucket *bucket,
         struct gw_pin *pin = &bucket->way[i];
         uint64_t first = gw_read_once64(&pin->first);
         if ((first & GW_PIN_CLAIMED) == 0 &&
-            gw_pin_is_replaceable(times, first, gw_read_once64(&pin->second), now)) {
+            gw_pin_is_replaceable(times, first, gw_pin_read_second(pin, first), now)) {
             GW_INTERLEAVE();
             if (gw_compare_exchange64(&pin->first, first,
                                       (first & GW_PIN_OVERFLOW) | GW_PIN_CLAIMED) == first) {

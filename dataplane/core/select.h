@@ -47,9 +47,13 @@ GW_INLINE uint64_t gw_pin_second(const struct gw_walk *walk, uint32_t slot_index
 GW_INLINE int gw_pin_refresh(const struct gw_walk *walk, struct gw_pin *pin, uint64_t first,
                              uint32_t now)
 {
-    uint64_t second = gw_read_once64(&pin->second);
+    uint64_t second = gw_pin_read_second(pin, first);
     uint64_t refreshed;
     GW_INTERLEAVE();
+    // If the pin was replaced, what was read is another flow's, and none of our business.
+    if (((gw_read_once64(&pin->first) ^ first) >> GW_PIN_FINGERPRINT_SHIFT) != 0) {
+        return 0;
+    }
     if ((first & GW_PIN_CONFIRMED) == 0 && !gw_is_syn(walk)) {
         uint64_t found = gw_compare_exchange64(&pin->first, first, first | GW_PIN_CONFIRMED);
         // The bucket may have begun to overflow in this moment.
@@ -99,10 +103,13 @@ GW_INLINE struct gw_pinless gw_select_pinless(const struct gw_walk *walk, gw_slo
     return choice;
 }
 
-GW_INLINE void gw_count_refused(const struct gw_walk *walk, uint32_t slot_index)
+GW_INLINE void gw_count_refused(const struct gw_walk *walk, gw_slot slot, uint32_t slot_index)
 {
     struct gw_counters_area *area = (struct gw_counters_area *)walk->counters;
-    area->refused[slot_index & (GW_REFUSAL_CELLS - 1)]++;
+    // Where every flow is pinned there is nothing to learn that would have to begin again.
+    if (gw_slot_state_of(slot) != GW_SLOT_EVERY_FLOW) {
+        area->refused[slot_index & (GW_REFUSAL_CELLS - 1)]++;
+    }
     gw_count_event(walk, GW_EVENT_PIN_REFUSED);
 }
 
@@ -126,7 +133,7 @@ GW_INLINE uint32_t gw_select_former(const struct gw_walk *walk, struct gw_packet
         return GW_OWNER_NONE;
     }
     backend = (uint32_t)first & GW_OWNER_MASK;
-    former_second = gw_read_once64(&pin->second);
+    former_second = gw_pin_read_second(pin, first);
     if (is_over || gw_backend_is_dead(walk, backend) ||
         ((former_second & GW_PIN_CLOSING) != 0 && gw_is_syn(walk))) {
         gw_pin_clear(pin, first);
@@ -156,18 +163,19 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
     gw_count_event(walk, GW_EVENT_PIN_LOOKED_UP);
     if (pin) {
         uint32_t backend = (uint32_t)first & GW_OWNER_MASK;
-        uint64_t second = gw_read_once64(&pin->second);
+        uint64_t second = gw_pin_read_second(pin, first);
         if (gw_backend_is_dead(walk, backend)) {
-            gw_pin_clear(pin, first);
-            gw_count_event(walk, GW_EVENT_PIN_DEAD);
+            if (gw_pin_clear(pin, first)) {
+                gw_count_event(walk, GW_EVENT_PIN_DEAD);
+            }
         } else if ((second & GW_PIN_CLOSING) != 0 && gw_is_syn(walk)) {
             gw_pin_clear(pin, first);
         } else if (walk->is_icmp_error || gw_pin_refresh(walk, pin, first, now)) {
             gw_count_event(walk, GW_EVENT_PIN_HIT);
             return backend;
         }
-        // Gone in this moment, as nobody's: it is not made again, for the control plane may
-        // have seen that the slot has no pin left.
+        // Gone in this moment, as nobody's: its backend is not pinned again, for the control
+        // plane may have seen that no pin to it is left.
     }
 
     pinned =
@@ -183,7 +191,7 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
     pinned = gw_pin_insert(walk, hash, choice.backend, choice.confirmed ? GW_PIN_CONFIRMED : 0,
                            gw_pin_second(walk, slot_index, now));
     if (GW_UNLIKELY(pinned == GW_INDEX_NONE)) {
-        gw_count_refused(walk, slot_index);
+        gw_count_refused(walk, slot, slot_index);
         return choice.unpinned;
     }
     gw_count_event(walk, GW_EVENT_PIN_MADE);

@@ -305,6 +305,22 @@ GW_STATIC_ASSERT(sizeof(struct gw_pin_bucket) == GW_CACHE_LINE_BYTES, "one line"
 // The pins' clock: the engine's, in units of 2^27 ns (134 ms), 23 bits (13 days).
 #define GW_PIN_TICK_SHIFT 27
 #define GW_PIN_TICKS_MASK 0x7fffffu
+// Beyond it: seen by a processor whose clock is ahead by a few ticks.
+#define GW_PIN_AGE_MAX (GW_PIN_TICKS_MASK - 16)
+
+// A pin's second word, read after its first, which was `first`: loads may otherwise pass each
+// other on Arm. BPF has no ordered load, but what an address depends on is read before it.
+GW_INLINE uint64_t gw_pin_read_second(const struct gw_pin *pin, uint64_t first)
+{
+#ifdef __bpf__
+    __asm__ volatile("%0 &= 0" : "+r"(first));
+    return gw_read_once64((const uint64_t *)((const uint8_t *)&pin->second + first));
+#else
+    (void)first;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return gw_read_once64(&pin->second);
+#endif
+}
 
 GW_INLINE uint32_t gw_pin_age(uint64_t second, uint32_t now)
 {
@@ -315,8 +331,7 @@ GW_INLINE uint32_t gw_pin_age(uint64_t second, uint32_t now)
 GW_INLINE int gw_pin_is_expired(const struct gw_pin_times *times, uint64_t second, uint32_t now)
 {
     uint32_t age = gw_pin_age(second, now);
-    // More than half of the range: seen by a processor whose clock is a tick ahead.
-    return age <= GW_PIN_TICKS_MASK / 2 &&
+    return age <= GW_PIN_AGE_MAX &&
            age > ((second & GW_PIN_CLOSING) != 0 ? times->closing_ticks : times->idle_ticks);
 }
 

@@ -171,8 +171,13 @@ class Run {
             more(event, 1);
         }
         const bool is_repeat = std::ranges::count(step.events, "syn_repeated") != 0;
+        // Where every flow is pinned, nothing is learnt that would have to begin again.
+        const auto service = case_.world.service_index(step.service);
+        const bool learns =
+            !service || case_.world.services[*service].affinity != GW_AFFINITY_FLOW;
         more("refusals by slot",
-             static_cast<uint64_t>(std::ranges::count(step.events, "pin_refused")));
+             learns ? static_cast<uint64_t>(std::ranges::count(step.events, "pin_refused"))
+                    : 0U);
         if (step.reason == "forwarded") {
             const auto range = ip_range(in);
             more("service " + step.service, 1);

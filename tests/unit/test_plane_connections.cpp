@@ -179,6 +179,12 @@ TEST_F(PlaneConnectionsTest, GivesAServiceThatComesBackAnotherIndex)
     apply(desired);
     EXPECT_NE(plane_.services()[0].index, before);
     EXPECT_EQ(plane_.ring_slots_used(), 2 * 1009U);
+    // It keeps that one while the former is still there.
+    const uint32_t index = plane_.services()[0].index;
+    apply(desired);
+    EXPECT_EQ(plane_.services()[0].index, index);
+    EXPECT_EQ(plane_.ring_slots_used(), 2 * 1009U);
+    EXPECT_EQ(send(1000).outcome.reason, GW_REASON_FORWARDED);
     pass(std::chrono::seconds(5));
     EXPECT_EQ(plane_.ring_slots_used(), 1009U);
 }
