@@ -174,7 +174,7 @@ class Run {
         // Where every flow is pinned, nothing is learnt that would have to begin again.
         const auto service = case_.world.service_index(step.service);
         const bool learns =
-            !service || case_.world.services[*service].affinity != GW_AFFINITY_FLOW;
+            !service || !case_.world.services[*service].ring.front().starts_with("every-flow");
         more("refusals by slot",
              learns ? static_cast<uint64_t>(std::ranges::count(step.events, "pin_refused"))
                     : 0U);
