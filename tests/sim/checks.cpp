@@ -376,14 +376,13 @@ void World::audit_counters() const
     }
     const uint64_t dropped =
         totals.reasons[GW_REASON_NO_BACKEND] + totals.reasons[GW_REASON_NO_PIN];
-    if (sent + dropped != packets_ || sent != received ||
-        refused != totals.events[GW_EVENT_PIN_REFUSED]) {
+    if (sent + dropped != packets_ || sent != received || refused != refusals_that_count_) {
         throw Violation(
             "counters",
             fmt::format("of {} packets {} were sent, {} received, {} dropped; {} "
-                        "pins refused, {} by slot",
+                        "pins refused in slots that learn, {} counted",
                         packets_, sent, received, totals.reasons[GW_REASON_NO_BACKEND],
-                        totals.events[GW_EVENT_PIN_REFUSED], refused));
+                        refusals_that_count_, refused));
     }
 }
 

@@ -262,6 +262,10 @@ void World::end_flight(uint32_t cpu)
     }
     check_counters(cpu);
     check_destination(flight);
+    // Where every flow is pinned, nothing is learnt that would have to begin again.
+    if (gw_slot_state_of(flight.run.slot) != GW_SLOT_EVERY_FLOW) {
+        refusals_that_count_ += events_of(flight, cpu, GW_EVENT_PIN_REFUSED);
+    }
     if (flight.is_alone) {
         check_table_of_states(flight);
         check_refusal(flight);

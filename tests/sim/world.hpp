@@ -123,6 +123,7 @@ class World {
     std::array<Backend, kBackends> backends_;
     std::vector<ServiceState> services_;
     uint64_t packets_ = 0;
+    uint64_t refusals_that_count_ = 0;  // of pins, in slots that learn
 
     std::unique_ptr<Control> control_;
     std::function<void()> after_control_;
