@@ -70,7 +70,7 @@ Config config_of(uint64_t seed)
         add_flows(config, random, random.below(9), Role::stray_ack);
     }
     config.grace_ms = 1000;
-    config.handshake_ms = 3000;
+    config.handshake_ms = random.of<int64_t>({3000, 3000, 5000, 8000});
     config.learning_ms = random.of<int64_t>({6000, 7000, 8000, 10000, 15000, 30000});
     config.idle_ms = config.learning_ms * random.between(2, 6) / 2;
     config.closing_ms = random.between(4000, config.learning_ms);
@@ -82,7 +82,8 @@ Config config_of(uint64_t seed)
         lag = random.one_in(3) ? 1ULL << GW_PIN_TICK_SHIFT : 0;
     }
     config.is_interleaved_everywhere = random.one_in(2);
-    config.whole_percent = random.of<uint32_t>({10, 50, 80, 95});
+    config.whole_packets_percent = random.of<uint32_t>({10, 50, 80, 95});
+    config.whole_operations_percent = random.of<uint32_t>({5, 5, 50, 90});
     config.retransmission_percent = random.of<uint32_t>({1, 5, 20});
     config.same_flow_percent = random.of<uint32_t>({0, 20, 50});
     config.has_bursts = !random.one_in(3);

@@ -46,7 +46,7 @@ Event Generator::next(const World &world)
         burst_left_--;
         return flood();
     }
-    if (restarts_soon_ && random_.one_in(4)) {
+    if (restarts_soon_ && random_.one_in(24)) {
         restarts_soon_ = false;
         return {.act = Act::restart, .value = static_cast<uint16_t>(random_.below(1000))};
     }
@@ -90,18 +90,19 @@ Event Generator::next(const World &world)
 
 Event Generator::packet(size_t flow, Send send)
 {
-    return {.act = random_.below(100) < config_.whole_percent ? Act::whole_packet : Act::packet,
+    return {.act = random_.below(100) < config_.whole_packets_percent ? Act::whole_packet
+                                                                      : Act::packet,
             .at = static_cast<uint8_t>(flow),
             .what = static_cast<uint8_t>(send)};
 }
 
 Event Generator::operation(Operation what, uint32_t at, uint32_t value)
 {
-    return {
-        .act = random_.below(100) < config_.whole_percent ? Act::whole_control : Act::control,
-        .at = static_cast<uint8_t>(at),
-        .what = static_cast<uint8_t>(what),
-        .value = static_cast<uint16_t>(value)};
+    return {.act = random_.below(100) < config_.whole_operations_percent ? Act::whole_control
+                                                                         : Act::control,
+            .at = static_cast<uint8_t>(at),
+            .what = static_cast<uint8_t>(what),
+            .value = static_cast<uint16_t>(value)};
 }
 
 Event Generator::client(const World &world)

@@ -91,9 +91,9 @@ struct Config {
     uint64_t clock_base_ns = 0;  // of the engine, when the history begins
     std::array<uint64_t, kCpus> clock_lag_ns{};
     bool is_interleaved_everywhere = false;
-    // Of a hundred packets, and operations of the control plane, those that are not
-    // interrupted.
-    uint32_t whole_percent = 50;
+    // Of a hundred, those that are not interrupted.
+    uint32_t whole_packets_percent = 50;
+    uint32_t whole_operations_percent = 50;
     uint32_t retransmission_percent = 5;
     uint32_t same_flow_percent = 0;  // of clients' packets that follow one of the same flow
     bool has_bursts = false;         // floods come in bursts, with quiet between
