@@ -110,12 +110,15 @@ bool Instance::cut_leaving(const model::BackendId &id)
     if (!serving()) {
         return false;
     }
-    const bool is_leaving = std::ranges::any_of(plane_->backends(), [&](const auto &view) {
-        return view.state == plane::BackendState::kLeaving && view.pool == id.pool &&
-               view.backend.name == id.name;
-    });
+    bool is_leaving = false;  // perhaps more than once, of former addresses
+    for (const auto &view : plane_->backends()) {
+        if (view.state == plane::BackendState::kLeaving && view.pool == id.pool &&
+            view.backend.name == id.name && view.index) {
+            plane_->cut(*view.index, moment());
+            is_leaving = true;
+        }
+    }
     if (is_leaving) {
-        plane_->cut(id.pool, id.name, moment());
         note_drains();
     }
     return is_leaving;

@@ -75,6 +75,7 @@ Result<void> Plane::apply(const model::Desired &desired, const Observed &observe
     quiesce_();  // makes every idle copy safe to write
 
     write_idle_directory(tables_, placement->directory);
+    note_owners();
     write_backends(desired, *placement, observed, now);
     write_rings(desired, *placement, now);
     activate_idle_directory(tables_);
@@ -132,11 +133,26 @@ bool Plane::sweep(size_t buckets, Moment now)
            (leaving > 0 && std::ranges::any_of(backend_views_, has_left));
 }
 
-void Plane::cut(const std::string &pool, const std::string &name, Moment now)
+void Plane::cut(uint32_t index, Moment now)
 {
-    for (const auto &[index, key] : names_) {
-        if (key == BackendKey{pool, name} && !backends_in_force_.contains(index)) {
-            selection_.kill_backend(index, now);
+    if (index < tables_.backends().size() && !backends_in_force_.contains(index)) {
+        selection_.kill_backend(index, now);
+    }
+}
+
+// Who owns slots before anything is written.
+void Plane::note_owners()
+{
+    owners_.assign(tables_.backends().size(), false);
+    for (const auto &service : tables_.services()) {
+        if (service.identity == 0) {
+            continue;
+        }
+        for (const gw_slot slot :
+             tables_.ring_slots().subspan(service.ring_offset, service.ring_size)) {
+            if (const uint32_t owner = gw_slot_owner(slot); owner < owners_.size()) {
+                owners_[owner] = true;
+            }
         }
     }
 }
@@ -216,6 +232,7 @@ BackendState Plane::state_of(const BackendView &view, const model::Condition &co
                              bool is_resolved, Moment now)
 {
     const uint32_t index = view.index.value();
+    bool may_return = true;
     if (!view.backend.enabled || condition.cut) {
         if (!selection_.backend_is_dead(index)) {
             selection_.kill_backend(index, now);
@@ -223,13 +240,19 @@ BackendState Plane::state_of(const BackendView &view, const model::Condition &co
         if (!view.backend.enabled) {
             return BackendState::kDisabled;
         }
-    } else if (!selection_.revive_backend(index)) {
-        return condition.failed ? BackendState::kFailed : BackendState::kReturning;
+    } else {
+        may_return = selection_.revive_backend(index);
     }
     if (view.backend.drained || view.backend.weight == 0) {
         return BackendState::kDraining;
     }
-    if (condition.failed) {
+    if (!may_return) {
+        return condition.failed ? BackendState::kFailed : BackendState::kReturning;
+    }
+    // One that serves already, by adopted tables or without checks so far, goes on until its
+    // first probe says otherwise.
+    const bool goes_on = condition.waiting && owns_slots(index);
+    if (condition.failed && !goes_on) {
         return condition.waiting ? BackendState::kUnchecked : BackendState::kFailed;
     }
     return is_resolved ? BackendState::kForwarding : BackendState::kUnresolved;
@@ -266,6 +289,12 @@ void Plane::write_leaving(const Observed &observed)
 void Plane::write_rings(const model::Desired &desired, const Placement &placement, Moment now)
 {
     desired_services_.clear();
+    std::set<uint32_t> dead;
+    for (uint32_t i = 0; i < tables_.backends().size(); i++) {
+        if (selection_.backend_is_dead(i)) {
+            dead.insert(i);
+        }
+    }
     for (size_t i = 0; i < desired.services.size(); i++) {
         const auto &service = desired.services[i];
         const auto &space = placement.rings[i];
@@ -291,7 +320,7 @@ void Plane::write_rings(const model::Desired &desired, const Placement &placemen
                 pool.push_back(&view);
             }
         }
-        selection_.retarget(index, rings_.owners(slots, pool), now);
+        selection_.retarget(index, rings_.owners(slots, pool, dead), now);
         desired_services_.emplace_back(service, index);
     }
     rings_.forget_unused();

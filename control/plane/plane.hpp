@@ -82,7 +82,7 @@ class Plane {
     [[nodiscard]] bool has_sweeping_to_do() const { return selection_.has_work(); }
 
     // Gives up the connections of a backend that is leaving.
-    void cut(const std::string &pool, const std::string &name, Moment now);
+    void cut(uint32_t index, Moment now);
 
     // Backends that are desired, in their order, and then those that are leaving.
     [[nodiscard]] const std::vector<BackendView> &backends() const { return backend_views_; }
@@ -93,6 +93,8 @@ class Plane {
   private:
     void retire_unnamed_services(Moment now);
     void collect();
+    void note_owners();
+    [[nodiscard]] bool owns_slots(uint32_t index) const { return owners_[index]; }
     void write_backends(const model::Desired &desired, const Placement &placement,
                         const Observed &observed, Moment now);
     void write_backend(uint32_t index, uint64_t identity, const model::Desired &desired,
@@ -115,6 +117,7 @@ class Plane {
     // Names of backends by index, also of those that are leaving.
     std::map<uint32_t, BackendKey> names_;
     std::vector<BackendView> backend_views_;
+    std::vector<bool> owners_;  // by index: whether it owned a slot when apply() began
     std::vector<std::pair<model::Service, uint32_t>> desired_services_;  // and their indices
 };
 

@@ -1,7 +1,6 @@
 #include "control/plane/rings.hpp"
 
 #include <algorithm>
-#include <set>
 
 namespace guideway::plane {
 namespace {
@@ -16,6 +15,18 @@ std::vector<uint32_t> keep_only(std::span<const gw_slot> slots, const std::set<u
     for (const gw_slot slot : slots) {
         const uint32_t owner = gw_slot_owner(slot);
         owners.push_back(kept.contains(owner) ? owner : GW_OWNER_NONE);
+    }
+    return owners;
+}
+
+std::vector<uint32_t> keep_all_but(std::span<const gw_slot> slots,
+                                   const std::set<uint32_t> &dead)
+{
+    std::vector<uint32_t> owners;
+    owners.reserve(slots.size());
+    for (const gw_slot slot : slots) {
+        const uint32_t owner = gw_slot_owner(slot);
+        owners.push_back(dead.contains(owner) ? GW_OWNER_NONE : owner);
     }
     return owners;
 }
@@ -49,16 +60,22 @@ void Rings::forget_unused()
 }
 
 std::vector<uint32_t> Rings::owners(std::span<const gw_slot> slots,
-                                    const std::vector<const BackendView *> &pool)
+                                    const std::vector<const BackendView *> &pool,
+                                    const std::set<uint32_t> &dead)
 {
     std::vector<std::pair<uint64_t, const BackendView *>> members;
     std::set<uint32_t> unresolved;
+    bool any_unchecked = false;
     for (const auto *view : pool) {
         if (view->state == BackendState::kForwarding) {
             members.emplace_back(model::maglev_identity(view->backend.address), view);
         } else if (view->state == BackendState::kUnresolved) {
             unresolved.insert(view->index.value());
         }
+        any_unchecked = any_unchecked || view->state == BackendState::kUnchecked;
+    }
+    if (members.empty() && any_unchecked) {
+        return keep_all_but(slots, dead);
     }
     if (members.empty()) {
         return keep_only(slots, unresolved);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -18,9 +19,12 @@ class Rings {
   public:
     // The owner of each slot: Maglev over those backends of `pool` that get new flows. When
     // none does, but some are only unresolved, the `slots` that are theirs stay: they serve
-    // again as soon as a next hop is back. The others belong to nobody.
+    // again as soon as a next hop is back. The others belong to nobody. While the first probe
+    // of one has not ended, it is too early to empty a ring: every owner that is not in `dead`
+    // stays.
     [[nodiscard]] std::vector<uint32_t> owners(std::span<const gw_slot> slots,
-                                               const std::vector<const BackendView *> &pool);
+                                               const std::vector<const BackendView *> &pool,
+                                               const std::set<uint32_t> &dead);
 
     // Drops what owners() has not asked for since the last call.
     void forget_unused();

@@ -112,7 +112,7 @@ TEST_F(PlaneConnectionsTest, CutsABackendThatIsLeaving)
     apply(fleet({"10.2.0.11", "10.2.0.12"}));
     pass(std::chrono::seconds(5));
     apply(fleet({"10.2.0.11"}));
-    plane_.cut("gateways", "gw-10.2.0.12", now());
+    plane_.cut(plane_.backends()[1].index.value(), now());
     for (uint16_t port = 1000; port < 1100; port++) {
         EXPECT_EQ(send(port, 443, GW_TCP_ACK).outer_destination_last(), 11);
     }
@@ -137,6 +137,61 @@ TEST_F(PlaneConnectionsTest, FollowsTheNextHopOfABackendThatIsLeaving)
     EXPECT_EQ(next.backends()[1].backend.name, "10.2.0.12");
     EXPECT_EQ(send(port, 443, GW_TCP_ACK).outer_destination_last(), 12);
     EXPECT_EQ(send(port, 443, GW_TCP_ACK).mac_last(), 99);
+}
+
+TEST_F(PlaneConnectionsTest, GoesOnWithAdoptedSlotsUntilTheFirstProbesHaveEnded)
+{
+    const auto desired = fleet({"10.2.0.11", "10.2.0.12"});
+    apply(desired);
+    pass(std::chrono::seconds(5));
+    const auto before = spread();
+    const model::Condition waiting{.failed = true, .waiting = true};
+    conditions_ = {{"gw-10.2.0.11", waiting}, {"gw-10.2.0.12", waiting}};
+    Plane next(tables_, [] {}, kTiming, now());
+    ASSERT_TRUE(next.apply(desired, observed(), now()));
+    EXPECT_EQ(next.backends()[0].state, BackendState::kForwarding);
+    EXPECT_EQ(spread(), before);
+    // The first of the probes does not take the other's slots.
+    conditions_["gw-10.2.0.11"] = {};
+    ASSERT_TRUE(next.apply(desired, observed(), now()));
+    EXPECT_EQ(spread(), before);
+    conditions_["gw-10.2.0.12"] = {.failed = true};
+    ASSERT_TRUE(next.apply(desired, observed(), now()));
+    EXPECT_EQ(next.backends()[1].state, BackendState::kFailed);
+    EXPECT_FALSE(spread().contains(12));
+}
+
+TEST_F(PlaneConnectionsTest, KeepsOwnersWhileNoneOfTheNewBackendsIsChecked)
+{
+    const model::Condition waiting{.failed = true, .waiting = true};
+    apply(fleet({"10.2.0.11", "10.2.0.12"}));
+    pass(std::chrono::seconds(5));
+    conditions_ = {{"gw-10.2.0.13", waiting}};
+    apply(fleet({"10.2.0.13"}));
+    EXPECT_EQ(plane_.backends()[0].state, BackendState::kUnchecked);
+    EXPECT_EQ(spread().size(), 2U);
+    EXPECT_FALSE(spread().contains(-1));
+    // Those whose connections are given up are no owners.
+    plane_.cut(plane_.backends()[1].index.value(), now());
+    apply(fleet({"10.2.0.13"}));
+    EXPECT_FALSE(spread().contains(11));
+    EXPECT_TRUE(spread().contains(12));
+    conditions_.clear();
+    apply(fleet({"10.2.0.13"}));
+    EXPECT_EQ(spread(), (std::map<int, int>{{13, 1000}}));
+}
+
+TEST_F(PlaneConnectionsTest, CallsADrainedBackendDrainingAlsoWhenItWouldReturn)
+{
+    auto desired = fleet({"10.2.0.11", "10.2.0.12"});
+    apply(desired);
+    pass(std::chrono::seconds(5));
+    conditions_["gw-10.2.0.12"] = {.failed = true, .cut = true};
+    apply(desired);
+    conditions_.clear();
+    desired.pools[0].backends[1].drained = true;
+    apply(desired);
+    EXPECT_EQ(plane_.backends()[1].state, BackendState::kDraining);
 }
 
 TEST_F(PlaneConnectionsTest, StartsSlowlyWithAShareOfTheWeight)
