@@ -127,6 +127,9 @@ bool HttpAnswer::take(std::string_view bytes)
             break;
         }
     }
+    if (bytes.size() > kHeaderBytesMax) {
+        return bad("a line of the answer is longer than 16 KiB");
+    }
     unread_ = std::string(bytes);
     return false;
 }

@@ -292,6 +292,10 @@ void Attempt::advance()
         }
     }
     while (true) {
+        // A server that never stops sending would keep the timer from being served.
+        if (Clock::now() >= began_ + target_.timeout) {
+            return time_out();
+        }
         Progress progress;
         switch (step_) {
             case Step::kHandshake:

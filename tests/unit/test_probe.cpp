@@ -290,6 +290,37 @@ TEST(HttpProbe, BoundsTheHeader)
                "the answer is not HTTP: header limit exceeded");
 }
 
+TEST(HttpProbe, BoundsTheExtensionOfAChunk)
+{
+    const auto endless = [](Connection &connection, const std::atomic<bool> &stopping) {
+        connection.read_request();
+        connection.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;name=");
+        while (!stopping && connection.write(std::string(4096, 'x'))) {
+        }
+    };
+    ProbeTarget target;
+    target.body = "well";
+    EXPECT_BAD(probe_http(endless, target), "16 KiB");
+}
+
+TEST(HttpProbe, EndsInTimeThoughTheServerNeverStopsSending)
+{
+    const auto endless = [](Connection &connection, const std::atomic<bool> &stopping) {
+        connection.read_request();
+        connection.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        while (!stopping &&
+               connection.write("1;name=" + std::string(4096, 'x') + "\r\nx\r\n")) {
+        }
+    };
+    ProbeTarget target;
+    target.body = "well";
+    target.timeout = 300ms;
+    const auto began = std::chrono::steady_clock::now();
+    const auto result = probe_http(endless, target);
+    EXPECT_EQ(result.outcome, ProbeOutcome::kBad);
+    EXPECT_LT(std::chrono::steady_clock::now() - began, 1500ms);
+}
+
 TEST(HttpProbe, IsBoundInTimeByEverythingTogether)
 {
     ProbeTarget target{.timeout = 400ms};
