@@ -54,6 +54,10 @@ void Events::record(model::Event event)
         forgotten_ = kept_.front().sequence;
         kept_.pop_front();
     }
+    // So many at once that some would be forgotten before they are saved.
+    if (problem_.empty() && newest_ - saved_ >= static_cast<int64_t>(kKept / 2)) {
+        save_now();
+    }
     if (!is_saving_) {
         save_later(kSaveAfter);
     }
@@ -91,7 +95,7 @@ void Events::save_later(std::chrono::milliseconds delay)
         if (!error && *alive) {
             is_saving_ = false;
             save_now();
-            if (has_failed_) {
+            if (!problem_.empty()) {
                 save_later(kSaveAgain);
             }
         }
@@ -107,10 +111,13 @@ void Events::save_now()
     const auto saved = save_(batch);
     if (saved) {
         saved_ = batch.back().sequence;
-    } else if (!has_failed_) {
+        problem_.clear();
+        return;
+    }
+    if (problem_.empty()) {
         spdlog::warn("events are not remembered for now: {}", saved.error().message);
     }
-    has_failed_ = !saved.has_value();
+    problem_ = saved.error().message;
 }
 
 std::shared_ptr<void> Events::wait(int64_t sequence, std::chrono::milliseconds patience,

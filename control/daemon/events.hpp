@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "control/model/event.hpp"
@@ -18,7 +19,8 @@
 namespace guideway::daemon {
 
 // The newest events, in memory. They are saved in batches, a second after the first of a batch:
-// whoever records waits for no disk, and a full one costs only the history.
+// whoever records waits for no disk, unless kKept / 2 are not saved yet; and a full one costs
+// only the history.
 class Events {
   public:
     static constexpr size_t kKept = 1024;
@@ -49,6 +51,8 @@ class Events {
     // What save() has not taken yet, oldest first.
     [[nodiscard]] std::vector<model::Event> unsaved() const;
     void save_now();
+    // Why the last attempt to save failed; empty: it did not.
+    [[nodiscard]] const std::string &problem() const { return problem_; }
 
     // Calls `wake` once, from the event loop: when there is an event after `sequence`, or when
     // `patience` is over. Never once the answer is dropped. Null when kWatchersMax wait.
@@ -74,7 +78,7 @@ class Events {
     int64_t saved_ = 0;      // number of the last that was saved
     int64_t forgotten_ = 0;  // of the last that is not kept any more
     bool is_saving_ = false;
-    bool has_failed_ = false;  // the last attempt to save
+    std::string problem_;  // of the last attempt to save
     bool is_waking_ = false;
     std::map<uint64_t, Watcher> watchers_;
     uint64_t watchers_made_ = 0;

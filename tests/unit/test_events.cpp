@@ -71,6 +71,18 @@ TEST_F(EventsTest, AreKeptUpToALimitWhichIsTold)
     EXPECT_EQ(page.newest, 10 + static_cast<int64_t>(Events::kKept));
 }
 
+TEST_F(EventsTest, AreSavedAlsoWhenTheyComeInBursts)
+{
+    auto store = open();
+    Events events(loop_, [&](auto batch) { return store.append_events(batch); });
+    constexpr int kBurst = 3 * static_cast<int>(Events::kKept);
+    record(events, kBurst);
+    run(1200ms);
+    const auto saved = store.events(SIZE_MAX / 2);
+    ASSERT_TRUE(saved) << saved.error().message;
+    EXPECT_EQ(std::ssize(*saved), kBurst);
+}
+
 TEST_F(EventsTest, GoOnAfterARestartWithLargerNumbers)
 {
     int64_t newest = 0;
