@@ -1,5 +1,6 @@
 // guidewayd: the control daemon of one instance.
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -199,6 +200,20 @@ Result<void> run(const Options &options)
     return {};
 }
 
+// A probe is a socket, and every backend may be probed at once.
+void allow_many_sockets()
+{
+    rlimit files{};
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        spdlog::warn("{}", Error::system("read", "the limit of open files").message);
+        return;
+    }
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
+        spdlog::warn("{}", Error::system("raise", "the limit of open files").message);
+    }
+}
+
 int main(int argc, char **argv)
 {
     Options options;
@@ -232,6 +247,7 @@ int main(int argc, char **argv)
     CLI11_PARSE(app, argc, argv);
 
     set_up_logging(options.log_format, options.log_level);
+    allow_many_sockets();
     if (auto ended = run(options); !ended) {
         spdlog::error("{}", ended.error().message);
         return 1;
