@@ -235,11 +235,10 @@ void Checks::probe(const std::string &name, const model::IpAddress &address, hea
                 });
                 return;
             }
-            end_probe(
-                name, address,
-                {.outcome = is_new ? health::Outcome::kNotProbed : health::Outcome::kFailed,
-                 .reason = placed.error().message,
-                 .latency = {}});
+            end_probe(name, address,
+                      {.outcome = health::Outcome::kFailed,
+                       .reason = placed.error().message,
+                       .latency = {}});
             return;
         }
         index = *placed;
