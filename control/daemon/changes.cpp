@@ -178,6 +178,10 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
         if (auto back = attach(effective_); !back) {
             spdlog::error("cannot go back to the interfaces before: {}", back.error().message);
         }
+        if (resizes) {
+            reconcile();
+            lay_probe_path();
+        }
     };
     if (resizes) {
         if (auto resized = resize(candidate.effective.capacity); !resized) {
@@ -260,6 +264,8 @@ void Instance::put_in_force(Candidate candidate, const store::Revision &revision
     revision_ = number;
     set_connection_times(effective_.connections);
     checks_->configure(effective_);
+    health_changed_ = true;
+    lay_probe_path();
     spdlog::info("revision {} is in force ({}): {}", revision_, revision.cause,
                  revision.summary);
     events_.record({.kind = "revision",

@@ -68,8 +68,12 @@ Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
     }
     std::unique_ptr<Instance> instance(
         new Instance(loop, std::move(options), std::move(*store)));
-    auto resolver =
-        neighbour::Resolver::start(loop, [self = instance.get()] { self->reconcile(); });
+    auto resolver = neighbour::Resolver::start(loop, [self = instance.get()] {
+        self->reconcile();
+        if (self->serving()) {
+            self->lay_probe_path();  // routes may be other ones
+        }
+    });
     if (!resolver) {
         return std::unexpected(std::move(resolver.error()));
     }
@@ -78,9 +82,10 @@ Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
 
     auto remembered = instance->store_.events(Events::kKept);
     if (!remembered) {
-        return std::unexpected(std::move(remembered.error()));
+        spdlog::warn("events of before this start are not shown: {}",
+                     remembered.error().message);
     }
-    instance->events_.go_on_after(std::move(*remembered));
+    instance->events_.go_on_after(std::move(remembered).value_or(std::vector<model::Event>{}));
     auto latest = instance->store_.latest();
     if (!latest) {
         return std::unexpected(std::move(latest.error()));
@@ -126,7 +131,9 @@ Result<void> Instance::restore(const store::Revision &revision)
     effective_ = std::move(*effective);
     revision_ = revision.number;
     checks_->configure(effective_);
+    health_changed_ = true;
     fill_tables(effective_);
+    lay_probe_path();
     begin_forwarding();
     events_.record({.kind = "started",
                     .text = "revision " + std::to_string(revision_) +
@@ -257,7 +264,6 @@ void Instance::fill_tables(const model::Desired &effective)
         spdlog::error("the tables stay as they were: {}", applied.error().message);
     }
     watch_next_hops(effective);
-    lay_probe_path();
 }
 
 // Ends what only a serving instance does. The fast path is not touched.
@@ -350,6 +356,7 @@ void Instance::supervise()
     supervision_timer_.async_wait([this](const boost::system::error_code &error) {
         if (!error && serving()) {
             attach_what_exists(false);
+            lay_probe_path();
             supervise();
         }
     });
@@ -401,6 +408,12 @@ std::vector<std::string> Instance::problems() const
         }
         return problems;
     }
+    if (!memory_problem_.empty()) {
+        problems.push_back("health is not remembered: " + memory_problem_);
+    }
+    if (!events_.problem().empty()) {
+        problems.push_back("events are not remembered for now: " + events_.problem());
+    }
     if (!probe_problem_.empty()) {
         problems.push_back(probe_problem_);
     }
@@ -412,12 +425,7 @@ std::vector<std::string> Instance::problems() const
             "again within seconds");
     }
     problems.insert(problems.end(), fast_path_->remains().begin(), fast_path_->remains().end());
-    for (const auto &view : plane_->backends()) {
-        if (view.state == plane::BackendState::kUnresolved) {
-            problems.push_back("backend " + view.pool + "/" + view.backend.name +
-                               " is unresolved: " + view.reason);
-        }
-    }
+    add_problems_of_health(problems);
     for (const auto &service : plane_->services()) {
         if (std::ranges::all_of(service.backends,
                                 [](const auto &backend) { return backend.slots == 0; })) {

@@ -100,6 +100,8 @@ class Instance {
     [[nodiscard]] const plane::Plane &plane() const { return *plane_; }
     [[nodiscard]] xdp::FastPath &fast_path() const { return *fast_path_; }
     [[nodiscard]] const Checks &checks() const { return *checks_; }
+    // Why a backend is failed, by its health; empty: nothing is known.
+    [[nodiscard]] std::string failure(const std::string &pool, const std::string &name) const;
     [[nodiscard]] std::vector<std::string> problems() const;
 
   private:
@@ -150,6 +152,7 @@ class Instance {
     [[nodiscard]] std::filesystem::path health_file() const;
     void begin_checks(boost::asio::io_context &loop);
     void remember_health();
+    void add_problems_of_health(std::vector<std::string> &problems) const;
     void lay_probe_path();
     [[nodiscard]] Result<void> lay_probe_path(const std::vector<std::string> &interfaces);
     void set_connection_times(const model::Connections &connections);

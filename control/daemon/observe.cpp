@@ -105,6 +105,38 @@ std::chrono::system_clock::time_point Instance::since(const std::string &pool,
                                  : noted->second.since;
 }
 
+std::string Instance::failure(const std::string &pool, const std::string &name) const
+{
+    if (const auto *health = checks_->pool(pool)) {
+        for (const auto &[address, member] : health->members()) {
+            if (member.name == name) {
+                return member.health.reason();
+            }
+        }
+    }
+    return "";
+}
+
+void Instance::add_problems_of_health(std::vector<std::string> &problems) const
+{
+    for (const auto &pool : effective_.pools) {
+        const auto *health = checks_->pool(pool.name);
+        if (health != nullptr && health->is_panic()) {
+            problems.push_back("pool " + pool.name +
+                               " is in panic: too few of its backends look healthy, so all "
+                               "are used");
+        }
+    }
+    for (const auto &view : plane_->backends()) {
+        const std::string name = "backend " + view.pool + "/" + view.backend.name;
+        if (view.state == plane::BackendState::kUnresolved) {
+            problems.push_back(name + " is unresolved: " + view.reason);
+        } else if (view.state == plane::BackendState::kFailed) {
+            problems.push_back(name + " is failed: " + failure(view.pool, view.backend.name));
+        }
+    }
+}
+
 bool Instance::cut_leaving(const model::BackendId &id)
 {
     if (!serving()) {

@@ -42,7 +42,15 @@ json render_next_hop(const std::optional<model::NextHop> &next_hop)
             {"mtu", next_hop->mtu_bytes}};
 }
 
-json render_service(const plane::ServiceView &view, const CounterTotals &totals)
+std::string reason_of(const Instance &instance, plane::BackendState state,
+                      const std::string &reason, const std::string &pool,
+                      const std::string &name)
+{
+    return state == plane::BackendState::kFailed ? instance.failure(pool, name) : reason;
+}
+
+json render_service(const Instance &instance, const plane::ServiceView &view,
+                    const CounterTotals &totals)
 {
     uint32_t all = 0;
     uint32_t forwarding = 0;
@@ -56,7 +64,8 @@ json render_service(const plane::ServiceView &view, const CounterTotals &totals)
             {{"pool", backend.pool},
              {"name", backend.name},
              {"state", plane::name_of(backend.state)},
-             {"reason", backend.reason},
+             {"reason",
+              reason_of(instance, backend.state, backend.reason, backend.pool, backend.name)},
              {"slots", backend.slots},
              {"share", all == 0 ? 0.0 : static_cast<double>(backend.slots) / all},
              {"pins", backend.pins.pins}});
@@ -202,7 +211,7 @@ json render_services(const Instance &instance)
     if (instance.serving()) {
         const auto totals = instance.fast_path().tables().counters();
         for (const auto &view : instance.plane().services()) {
-            services.push_back(render_service(view, totals));
+            services.push_back(render_service(instance, view, totals));
         }
     }
     return services;
@@ -234,19 +243,20 @@ json render_view(const Instance &instance, const plane::BackendView &view,
                  const std::vector<plane::Milliseconds> &learning_ends)
 {
     const auto traffic = traffic_of(totals.backends, view.index);
-    return {{"pool", view.pool},
-            {"name", view.backend.name},
-            {"address", view.backend.address.to_string()},
-            {"weight", view.backend.weight},
-            {"enabled", view.backend.enabled},
-            {"state", plane::name_of(view.state)},
-            {"since", rfc3339(instance.since(view.pool, view.backend.name))},
-            {"next_hop", render_next_hop(view.next_hop)},
-            {"reason", view.reason},
-            {"drain", render_drain(instance, view, learning_ends)},
-            {"packets", traffic.packets},
-            {"bytes", traffic.bytes},
-            {"overridden", overridden_of(instance, view)}};
+    return {
+        {"pool", view.pool},
+        {"name", view.backend.name},
+        {"address", view.backend.address.to_string()},
+        {"weight", view.backend.weight},
+        {"enabled", view.backend.enabled},
+        {"state", plane::name_of(view.state)},
+        {"since", rfc3339(instance.since(view.pool, view.backend.name))},
+        {"next_hop", render_next_hop(view.next_hop)},
+        {"reason", reason_of(instance, view.state, view.reason, view.pool, view.backend.name)},
+        {"drain", render_drain(instance, view, learning_ends)},
+        {"packets", traffic.packets},
+        {"bytes", traffic.bytes},
+        {"overridden", overridden_of(instance, view)}};
 }
 
 }  // namespace

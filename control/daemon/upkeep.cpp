@@ -95,7 +95,11 @@ Checks::World Instance::world_of_checks()
                 const auto traffic = fast_path_->tables().backend_counters(index);
                 return health::SynCounts{traffic.syns, traffic.syn_repeats};
             },
-        .changed = [this] { reconcile(); },
+        .changed =
+            [this] {
+                health_changed_ = true;
+                reconcile();
+            },
         .event =
             [this](const health::Event &event) {
                 spdlog::info("{}{}{}: {}: {}", event.pool, event.backend.empty() ? "" : "/",
@@ -132,13 +136,13 @@ void Instance::remember_health()
     if (!health_changed_) {
         return;
     }
-    health_changed_ = false;
     if (auto saved = store::save_health(health_file(), checks_->memory()); !saved) {
         if (saved.error().message != memory_problem_) {
             spdlog::warn("health is not remembered: {}", saved.error().message);
         }
         memory_problem_ = saved.error().message;
     } else {
+        health_changed_ = false;
         memory_problem_.clear();
     }
 }
@@ -157,6 +161,10 @@ void Instance::lay_probe_path()
                        address.to_string() + " cannot leave: " +
                        (ways ? "the host has no route to it; a default route will do"
                              : ways.error().message);
+            if (!ways && probe_path_) {  // nothing is known to have changed
+                const auto now = probe_path_->interfaces();
+                interfaces.insert(now.begin(), now.end());
+            }
         } else {
             interfaces.merge(*ways);
         }
