@@ -166,5 +166,23 @@ TEST_F(Patient, DrainSaysWhenSomebodyElseEndsIt)
     EXPECT_TRUE(ran.err.contains("does not drain any more: it is forwarding")) << ran.err;
 }
 
+TEST_F(Patient, DrainSaysWhenTheBackendVanishes)
+{
+    std::atomic<int> asked = 0;
+    serve([&](const api::Request &request) -> api::Response {
+        if (request.method == "POST") {
+            return {200, {{"revision", 4}, {"changed", true}, {"summary", "x"}}};
+        }
+        if (++asked > 1) {
+            return {404, {{"error", "there is no backend p/a"}}};
+        }
+        const json drain = {{"connections", 3}, {"done", false}, {"cut", false}};
+        return {200, {{"name", "a"}, {"state", "leaving"}, {"drain", drain}}};
+    });
+    const auto ran = run("backend drain p/a --wait");
+    EXPECT_EQ(ran.exit, 1);
+    EXPECT_TRUE(ran.err.contains("vanished before its drain was seen to end")) << ran.err;
+}
+
 }  // namespace
 }  // namespace guideway::cli

@@ -26,7 +26,7 @@ std::string last_probe(const json &backend)
     return reason;
 }
 
-std::string remark(const json &backend)
+std::string remark(const json &backend, bool is_panic)
 {
     if (member(backend, "held_until").is_string()) {
         return "flapping: held down until " + text(backend, "held_until");
@@ -35,7 +35,8 @@ std::string remark(const json &backend)
         return "";
     }
     if (text(backend, "state") == "down") {
-        return "used nevertheless: the pool is in panic";
+        return is_panic ? "used nevertheless: the pool is in panic"
+                        : "down; taken out within an interval";
     }
     const uint64_t share = number(backend, "share_percent");
     return share < 100 ? fmt::format("starting slowly, with {} % of its weight", share) : "";
@@ -78,7 +79,7 @@ std::string health_of_pool(const json &pool, bool colours)
              {last_probe(backend)},
              {std::isnan(latency) ? "" : fmt::format("{:.1f} ms", latency)},
              {fmt::format("{} of {}", count(backend, "syn_repeats"), count(backend, "syns"))},
-             {remark(backend), Colour::kWarning}});
+             {remark(backend, truth(pool, "panic")), Colour::kWarning}});
     }
     return view + "\n" + (table.empty() ? "" : table.to_string(colours));
 }

@@ -86,16 +86,22 @@ Outcome<json> wait_for_drain(PatientClient client, const std::string &target,
                              const std::string &backend, const Streams &streams)
 {
     const std::string attempted = "wait for the drain of backend " + backend;
-    json last = {{"connections", 0}, {"done", true}};
     std::string told;
     while (true) {
         const auto shown = client.get(target, attempted);
         if (!shown) {
             const auto &body = shown.error().body;
-            // Removed meanwhile, and nothing names it any more.
             const bool is_gone = member(body, "error").is_string() &&
                                  text(body, "error").starts_with("there is no backend");
-            return is_gone ? Outcome<json>(last) : std::unexpected(shown.error());
+            if (!is_gone) {
+                return std::unexpected(shown.error());
+            }
+            return std::unexpected(
+                Failure{.exit = Exit::kFailed,
+                        .message = fmt::format("backend {} vanished before its drain was seen "
+                                               "to end",
+                                               backend),
+                        .body = {}});
         }
         const json &drain = member(*shown, "drain");
         if (!drain.is_object()) {
@@ -105,13 +111,12 @@ Outcome<json> wait_for_drain(PatientClient client, const std::string &target,
                                                backend, text(*shown, "state")),
                         .body = {}});
         }
-        last = drain;
         if (auto now = drain_text(drain); now != told) {
             told = std::move(now);
             streams.err << printable(backend) << ": " << told << std::endl;
         }
         if (truth(drain, "done")) {
-            return last;
+            return drain;
         }
         std::this_thread::sleep_for(kAskAgain);
     }
