@@ -167,8 +167,13 @@ Result<void> FastPath::resize(const gw_capacity &capacity)
     if (!opened) {
         return std::unexpected(std::move(opened.error()));
     }
+    // The former tables are unmapped: who used them must be told so, whatever else happens.
     state_->opened = std::move(*opened);
-    return state_->survey_interfaces();
+    if (auto found = state_->survey_interfaces(); !found) {
+        state_->remains = {"it is not known which interfaces carry programs: " +
+                           found.error().message};
+    }
+    return {};
 }
 
 namespace {
