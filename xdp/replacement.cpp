@@ -26,6 +26,10 @@ constexpr auto kAdvice =
     ": start the build and configuration that made them, or remove them with 'guidewayd "
     "--instance NAME --detach' (services stop being forwarded)";
 
+constexpr auto kRemovalAdvice =
+    ": remove them with 'guidewayd --instance NAME --detach' (services stop being forwarded) "
+    "and start again";
+
 // The header's fields that every build of this ABI has at the same place.
 gw_tables_header &header_of(const MappedRegion &region)
 {
@@ -140,6 +144,11 @@ Result<std::optional<OpenedTables>> as_own_tables(const MappedRegion &present,
     }
     if (!tables->has_this_layout()) {
         return std::nullopt;
+    }
+    if (auto content = check_content(TablesView::of(*tables)); !content) {
+        content.error().message += kRemovalAdvice;
+        return std::unexpected(
+            std::move(content.error()).within("cannot adopt " + pin.native()));
     }
     return OpenedTables{std::move(**region), std::move(*tables), true, ""};
 }

@@ -136,6 +136,15 @@ struct MovedService {
 };
 using MovedServices = std::map<uint32_t, MovedService>;
 
+Result<void> check_ring(uint32_t index, const gw_service &record, uint32_t slots)
+{
+    if (record.ring_offset > slots || record.ring_size > slots - record.ring_offset) {
+        return std::unexpected(
+            damaged("the ring of " + service_name(index) + " reaches beyond all"));
+    }
+    return {};
+}
+
 Result<MovedServices> services_of(const TablesView &from,
                                   const std::vector<DirectoryEntry> &entries)
 {
@@ -155,10 +164,11 @@ Result<MovedServices> services_of(const TablesView &from,
             return std::unexpected(
                 damaged(service_name(entry.service) + " is not what the directory names"));
         }
-        if (record.ring_size == 0 || record.ring_offset > slots ||
-            record.ring_size > slots - record.ring_offset) {
-            return std::unexpected(
-                damaged("the ring of " + service_name(entry.service) + " reaches beyond all"));
+        if (record.ring_size == 0) {
+            return std::unexpected(damaged(service_name(entry.service) + " has no ring"));
+        }
+        if (auto within = check_ring(entry.service, record, slots); !within) {
+            return std::unexpected(std::move(within.error()));
         }
         if (record.affinity > GW_AFFINITY_FLOW) {
             return std::unexpected(damaged(service_name(entry.service) + " has affinity " +
@@ -201,6 +211,24 @@ Result<void> place_rings(MovedServices &services, uint32_t slots_max)
     return {};
 }
 
+// Adds the backends that slot `slot` of a service names.
+Result<void> note_backends(gw_slot slot, uint32_t service, uint32_t known,
+                           std::set<uint32_t> &backends)
+{
+    for (const uint32_t named : {gw_slot_owner(slot), gw_slot_previous(slot)}) {
+        if (named == GW_OWNER_NONE || named == GW_PREVIOUS_NONE) {
+            continue;
+        }
+        if (named >= known) {
+            return std::unexpected(damaged("a slot of " + service_name(service) + " names " +
+                                           backend_name(named) + " of " +
+                                           std::to_string(known)));
+        }
+        backends.insert(named);
+    }
+    return {};
+}
+
 Result<void> write_services(const TablesView &from, const MovedServices &services,
                             const Tables &to, std::set<uint32_t> &backends)
 {
@@ -214,16 +242,8 @@ Result<void> write_services(const TablesView &from, const MovedServices &service
         const auto ring = to.ring_slots().subspan(service.record.ring_offset);
         for (uint32_t i = 0; i < service.record.ring_size; i++) {
             const auto slot = slots.read<gw_slot>(service.from_offset + i);
-            for (const uint32_t named : {gw_slot_owner(slot), gw_slot_previous(slot)}) {
-                if (named == GW_OWNER_NONE || named == GW_PREVIOUS_NONE) {
-                    continue;
-                }
-                if (named >= known) {
-                    return std::unexpected(damaged("a slot of " + service_name(index) +
-                                                   " names " + backend_name(named) + " of " +
-                                                   std::to_string(known)));
-                }
-                backends.insert(named);
+            if (auto noted = note_backends(slot, index, known, backends); !noted) {
+                return noted;
             }
             ring[i] = slot;
         }
@@ -275,6 +295,52 @@ Result<void> write_backends(const TablesView &from, const std::set<uint32_t> &in
     return {};
 }
 
+// Of each service that there is, named by the directory or not: the next daemon adopts the rings
+// of those that it has still to retire, too. One that was being cleared may have no ring left.
+Result<void> check_rings(const TablesView &tables)
+{
+    const auto records = tables.section(GW_SECTION_SERVICES);
+    const auto slots = tables.section(GW_SECTION_RINGS);
+    const uint32_t known = tables.section(GW_SECTION_BACKENDS).records();
+    std::set<uint32_t> backends;
+    for (uint32_t index = 0; index < records.records(); index++) {
+        const auto record = records.read<gw_service>(index);
+        if (record.identity == 0) {
+            continue;
+        }
+        if (auto within = check_ring(index, record, slots.records()); !within) {
+            return within;
+        }
+        for (uint32_t i = 0; i < record.ring_size; i++) {
+            const auto slot = slots.read<gw_slot>(record.ring_offset + i);
+            if (auto noted = note_backends(slot, index, known, backends); !noted) {
+                return noted;
+            }
+        }
+    }
+    return {};
+}
+
+// No bits but those that this build writes, or who reads ways in another manner sees other
+// services.
+Result<void> check_port_ways(const TablesView &tables)
+{
+    const bool second = (tables.header().active_directory & 1) != 0;
+    const auto buckets = tables.section(second ? GW_SECTION_PORTS_1 : GW_SECTION_PORTS_0);
+    for (uint32_t i = 0; i < buckets.records(); i++) {
+        for (const uint64_t way : buckets.read<gw_port_bucket>(i).way) {
+            const uint64_t known =
+                gw_port_key(static_cast<uint32_t>(way >> 40) & 0xffff,
+                            static_cast<uint8_t>(way >> 32), static_cast<uint16_t>(way >> 16));
+            if (way != 0 && (way & ~0xffffULL) != known) {
+                return std::unexpected(
+                    damaged("bucket " + std::to_string(i) + " of the ports holds no port"));
+            }
+        }
+    }
+    return {};
+}
+
 // Whether all pins have room; adds the backends that they name.
 Result<void> survey_pins(const TablesView &from, const Tables &to, std::set<uint32_t> &backends)
 {
@@ -296,6 +362,30 @@ Result<void> survey_pins(const TablesView &from, const Tables &to, std::set<uint
 }
 
 }  // namespace
+
+Result<void> check_content(const TablesView &tables)
+{
+    if (tables.header().active_directory > 1) {
+        return std::unexpected(damaged("there is no directory " +
+                                       std::to_string(tables.header().active_directory)));
+    }
+    if (auto checked = check_port_ways(tables); !checked) {
+        return checked;
+    }
+    auto entries = directory_of(tables);
+    if (!entries) {
+        return std::unexpected(std::move(entries.error()));
+    }
+    auto services = services_of(tables, *entries);
+    if (!services) {
+        return std::unexpected(std::move(services.error()));
+    }
+    const uint32_t slots = tables.section(GW_SECTION_RINGS).records();
+    if (auto apart = place_rings(*services, slots); !apart) {
+        return apart;
+    }
+    return check_rings(tables);
+}
 
 Result<void> migrate(const TablesView &from, const Tables &to)
 {

@@ -3,7 +3,8 @@
 //
 // In this order: migrate() into new, empty tables; packets are led to the new ones, by programs
 // that still look for pins in the old ones; when none looks at the old ones alone any more,
-// move_pins() (dataplane/tables/pins.hpp) and move_counters(). Slots must not change from the first to the last step.
+// move_pins() (dataplane/tables/pins.hpp) and move_counters(). Slots must not change from the
+// first to the last step.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,13 @@
 
 namespace guideway {
 
-// Copies directory, services, rings and backends, and the header's clocks and generations but
-// the active one. Indices stay as they are. `from` is checked as input: bounds, owners, what
+// Checks, as input, what a daemon follows that adopts tables as they are: the directory names
+// services that there are, rings lie within the slots, those of services in the directory apart
+// from each other, and slots name backends that there can be.
+[[nodiscard]] Result<void> check_content(const TablesView &tables);
+
+// Copies directory, services, rings and backends, and of the header the pins' lifetimes, the
+// writer's serial and the last generation. Indices stay as they are. `from` is checked as input: bounds, owners, what
 // the directory names. Fails when it is damaged, or when what is in use does not fit into `to`;
 // the message says which capacity it takes. `to` is then of no use.
 [[nodiscard]] Result<void> migrate(const TablesView &from, const Tables &to);

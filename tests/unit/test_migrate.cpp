@@ -177,6 +177,70 @@ TEST_F(MigrateTest, DamagedTablesAreRefused)
               "");
 }
 
+// What a daemon reads that adopts tables of its own layout.
+TEST_F(MigrateTest, DamagedContentIsNotAdopted)
+{
+    const auto damaged_by = [this](const std::function<void(Tables &)> &damage) {
+        const std::vector<uint8_t> good(from_.base(),
+                                        from_.base() + from_.layout().total_bytes);
+        damage(from_);
+        auto checked = check_content(TablesView::of(from_));
+        std::ranges::copy(good, from_.base());
+        return checked ? "" : checked.error().message;
+    };
+    const auto in_ways = [](Tables &t, const std::function<uint64_t(uint64_t)> &changed) {
+        for (auto &bucket : t.port_buckets(t.header().active_directory)) {
+            for (auto &way : bucket.way) {
+                way = way == 0 ? 0 : changed(way);
+            }
+        }
+    };
+    const auto is_port = [](uint64_t way) { return (way >> 16 & 0xffff) != 0; };
+    EXPECT_EQ(damaged_by([](Tables &) {}), "");
+    EXPECT_NE(damaged_by([](Tables &t) { t.header().active_directory = 2; }), "");
+    EXPECT_NE(damaged_by([&](Tables &t) {
+                  in_ways(t, [&](uint64_t way) { return is_port(way) ? way | 0x8000 : way; });
+              }).find(" of 16"),
+              std::string::npos)
+        << "a service that there cannot be";
+    EXPECT_NE(damaged_by([&](Tables &t) {
+                  in_ways(t, [](uint64_t way) { return way & ~GW_PORT_IN_USE; });
+              }),
+              "");
+    EXPECT_NE(damaged_by([&](Tables &t) {
+                  in_ways(t, [](uint64_t way) { return way | 1ULL << 60; });
+              }),
+              "");
+    EXPECT_NE(damaged_by([](Tables &t) { t.services()[2].ring_offset = 0xffffffff; }), "");
+    EXPECT_NE(damaged_by([](Tables &t) { t.services()[2].ring_offset = 988; }), "");
+    EXPECT_NE(damaged_by([](Tables &t) { t.services()[2].ring_offset = 979; }), "")
+        << "shares slots with the other";
+    EXPECT_NE(damaged_by([](Tables &t) { t.services()[2].ring_size = 701; }), "");
+    EXPECT_NE(damaged_by([](Tables &t) { t.services()[2].identity = 0; }), "");
+    EXPECT_NE(damaged_by([](Tables &t) { t.ring_slots()[301] = gw_slot_make(64, 0, 0xffff); }),
+              "");
+    EXPECT_NE(damaged_by([](Tables &t) { t.ring_slots()[301] = gw_slot_make(7, 1, 64); }), "");
+}
+
+// A daemon that was killed leaves services that the directory does not name: not yet, or not
+// any more. The next one adopts their rings all the same.
+TEST_F(MigrateTest, ServicesThatTheDirectoryDoesNotNameAreCheckedToo)
+{
+    const auto complaint = [this] {
+        auto checked = check_content(TablesView::of(from_));
+        return checked ? "" : checked.error().message;
+    };
+    put_service(9, 8080, 600, 31);
+    EXPECT_EQ(complaint(), "");
+    from_.services()[9].ring_offset = 970;
+    EXPECT_NE(complaint(), "");
+    from_.services()[9].ring_offset = 600;
+    from_.ring_slots()[630] = gw_slot_make(7, 1, 64);
+    EXPECT_NE(complaint(), "");
+    from_.services()[9].ring_size = 0;
+    EXPECT_EQ(complaint(), "") << "was being cleared";
+}
+
 TEST_F(MigrateTest, ShorterThanAHeaderIsRefused)
 {
     EXPECT_FALSE(TablesView::of(std::span<uint8_t>(from_.base(), 4095)));

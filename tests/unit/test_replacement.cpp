@@ -164,11 +164,17 @@ TEST_F(ReplacementTest, DamagedTablesAreRefusedAndGoOn)
         fast_path.tables().services()[3].ring_size = 1 << 30;
     }
     const uint32_t before = program_on("gwt0");
-    auto outcome = FastPath::open(larger_);
-    ASSERT_FALSE(outcome.has_value());
-    EXPECT_NE(outcome.error().message.find("damaged"), std::string::npos)
-        << outcome.error().message;
-    EXPECT_EQ(program_on("gwt0"), before);
+    for (const auto &options : {larger_, options_}) {
+        auto outcome = FastPath::open(options);
+        ASSERT_FALSE(outcome.has_value());
+        EXPECT_NE(outcome.error().message.find("damaged"), std::string::npos)
+            << outcome.error().message;
+        EXPECT_EQ(program_on("gwt0"), before);
+    }
+    const auto said = FastPath::open(options_).error().message;
+    EXPECT_NE(said.find("--detach"), std::string::npos) << said;
+    ASSERT_OK(FastPath::remove(options_.pin_directory));
+    EXPECT_FALSE(open_or_die().adopted());
 }
 
 TEST_F(ReplacementTest, WithoutAnyProgramTheTablesAreReplacedAllTheSame)
