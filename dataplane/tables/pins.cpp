@@ -126,10 +126,14 @@ bool make_room(const gw_walk *walk, uint64_t hash)
     const uint64_t fingerprint = hash >> GW_PIN_FINGERPRINT_SHIFT;
     const uint32_t mask = walk->layout->pin_buckets_mask;
     const uint32_t home = static_cast<uint32_t>(fingerprint) & mask;
+    // Else nobody would look for the moved pin in its second bucket.
+    if ((gw_read_once64(&gw_pin_bucket_at(walk, home)->way[0].first) & GW_PIN_OVERFLOW) == 0) {
+        return false;
+    }
     for (auto &pin : gw_pin_bucket_at(walk, home)->way) {
         const auto read = read_pin(pin);
         const uint64_t other = read.first >> GW_PIN_FINGERPRINT_SHIFT;
-        // Only from its first to its second: the overflow bit that this takes is set already.
+        // Only from its first to its second, which is what this bucket's overflow bit says.
         if (!read.is_pin() || (static_cast<uint32_t>(other) & mask) != home) {
             continue;
         }
