@@ -107,7 +107,7 @@ TEST_F(DrainsTest, OfRemovedBackendsEndWithThem)
     connection_to(12);
     apply_drains(plane::fleet({"10.2.0.11"}));
     EXPECT_EQ(kinds(), Kinds{"drain_begun gw-10.2.0.12"});
-    plane_.cut("gateways", "gw-10.2.0.12", now());
+    plane_.cut(plane_.backends()[1].index.value(), now());
     EXPECT_EQ(kinds(), Kinds{"drain_cut gw-10.2.0.12"});
     pass(std::chrono::seconds(5));
     apply_drains(plane::fleet({"10.2.0.11"}));
