@@ -22,7 +22,7 @@ constexpr const char *kCreate = R"(
 Result<void> insert(Database &database, const model::Event &event)
 {
     auto statement = database.prepare(
-        "INSERT OR IGNORE INTO events (sequence, time_ms, kind, pool, backend, service, text) "
+        "INSERT INTO events (sequence, time_ms, kind, pool, backend, service, text) "
         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
     if (!statement) {
         return std::unexpected(std::move(statement.error()));
