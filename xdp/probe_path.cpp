@@ -12,8 +12,10 @@
 #include <optional>
 
 #include "probe.skel.h"
+#include "xdp/attaching.hpp"
 #include "xdp/carrier.hpp"
 #include "xdp/host.hpp"
+#include "xdp/instance_pins.hpp"
 #include "xdp/kernel_objects.hpp"
 #include "xdp/region.hpp"
 
@@ -56,13 +58,9 @@ std::optional<Program> program_in_place(const Interface &interface)
     return program ? std::optional(std::move(*program)) : std::nullopt;
 }
 
-bool is_ours(const Program &program, uint32_t region_map_id)
+bool is_ours(const Program &program, const Ownership &ownership)
 {
-    const auto is_of_ours = [&](uint32_t map_id) {
-        return map_id == region_map_id || was_replaced_by(map_id, region_map_id);
-    };
-    return program.name == GW_PROBE_PROGRAM_NAME &&
-           std::ranges::any_of(program.map_ids, is_of_ours);
+    return program.name == GW_PROBE_PROGRAM_NAME && ownership.covers(program);
 }
 
 Result<void> take_off(const Interface &interface)
@@ -82,7 +80,7 @@ Result<void> take_off(const Interface &interface)
 // Takes ours off every interface but those of `kept`. One that fails stops none of the others.
 // Returns the names of those that carried it.
 Result<std::vector<std::string>> take_off_except(const std::vector<Interface> &kept,
-                                                 uint32_t region_map_id)
+                                                 const Ownership &ownership)
 {
     auto all = all_interfaces();
     if (!all) {
@@ -95,7 +93,7 @@ Result<std::vector<std::string>> take_off_except(const std::vector<Interface> &k
             continue;
         }
         const auto program = program_in_place(interface);
-        if (!program || !is_ours(*program, region_map_id)) {
+        if (!program || !is_ours(*program, ownership)) {
             continue;
         }
         if (auto taken = take_off(interface); !taken) {
@@ -132,7 +130,7 @@ Result<void> check_ethernet(const Interface &interface)
 
 struct ProbePath::State {
     Skeleton skeleton;
-    uint32_t region_map_id = 0;
+    Ownership ownership;
     uint32_t program_id = 0;
     std::vector<Interface> carriers;
 
@@ -148,7 +146,7 @@ Result<void> ProbePath::State::put_on(const Interface &interface) const
     if (before && before->id == program_id) {
         return {};
     }
-    if (before && !is_ours(*before, region_map_id)) {
+    if (before && !is_ours(*before, ownership)) {
         return fail(
             interface.name + " carries '" + before->name + "' (id " +
             std::to_string(before->id) +
@@ -200,7 +198,7 @@ Result<ProbePath> ProbePath::load(const Tables &tables, int region_fd)
     if (const int result = probe_bpf::load(state->skeleton.get()); result != 0) {
         return explained("load", -result);
     }
-    state->region_map_id = map_id(region_fd);
+    state->ownership.region_map_ids = {map_id(region_fd)};
     bpf_prog_info info{};
     uint32_t info_bytes = sizeof(info);
     if (bpf_obj_get_info_by_fd(bpf_program__fd(state->skeleton->progs.guideway_probe), &info,
@@ -229,7 +227,7 @@ Result<void> ProbePath::attach(const std::vector<std::string> &interfaces)
         }
     }
     state_->carriers = std::move(carriers);
-    if (auto taken = take_off_except(state_->carriers, state_->region_map_id); !taken) {
+    if (auto taken = take_off_except(state_->carriers, state_->ownership); !taken) {
         note(taken.error());
     }
     if (!failures.empty()) {
@@ -245,15 +243,18 @@ Result<void> ProbePath::detach()
 
 Result<std::vector<std::string>> ProbePath::remove(const std::filesystem::path &pin_directory)
 {
-    const auto pin = pin_directory / "region";
-    const Descriptor region(bpf_obj_get(pin.c_str()));
-    if (!region.valid()) {
-        if (errno == ENOENT) {
-            return std::vector<std::string>{};
+    // One who was killed while tables were replaced has left both, and the program of either.
+    Ownership ownership;
+    for (const auto *name : {kRegionPin, kFormerRegionPin}) {
+        const auto pin = pin_directory / name;
+        const Descriptor region(bpf_obj_get(pin.c_str()));
+        if (region.valid()) {
+            ownership.region_map_ids.insert(map_id(region.get()));
+        } else if (errno != ENOENT) {
+            return std::unexpected(Error::system("open the pinned tables", pin.native()));
         }
-        return std::unexpected(Error::system("open the pinned tables", pin.native()));
     }
-    return take_off_except({}, map_id(region.get()));
+    return take_off_except({}, ownership);
 }
 
 std::vector<std::string> ProbePath::interfaces() const
