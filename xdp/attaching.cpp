@@ -251,6 +251,7 @@ Result<void> Exchange::plan_change(const Interface &interface, const Ownership &
     if (!before) {
         return std::unexpected(std::move(before.error()));
     }
+    const Mode mode = plan_.mode.value_or(*before ? (*before)->mode : Mode::kNative);
     const auto &obstacle = plan_.obstacle();
     Attachment attachment = obstacle ? Attachment::kAlone : Attachment::kDispatcher;
     std::string note = obstacle.value_or("");
@@ -269,7 +270,7 @@ Result<void> Exchange::plan_change(const Interface &interface, const Ownership &
         if (obstacle) {
             return std::unexpected(cannot_join(interface, members->theirs, *obstacle));
         }
-        if ((*before)->mode != plan_.mode && !members->theirs.empty()) {
+        if ((*before)->mode != mode && !members->theirs.empty()) {
             return fail(interface.name + " carries a dispatcher in " +
                         mode_name((*before)->mode) + " mode with " + names_of(members->theirs) +
                         ": ask for " + mode_name((*before)->mode) +
@@ -296,7 +297,7 @@ Result<void> Exchange::plan_change(const Interface &interface, const Ownership &
             return loaded;
         }
     }
-    changes_.push_back({interface, attachment, std::move(note), std::move(*before),
+    changes_.push_back({interface, mode, attachment, std::move(note), std::move(*before),
                         std::move(old_members), std::move(*program)});
     return {};
 }
@@ -304,10 +305,10 @@ Result<void> Exchange::plan_change(const Interface &interface, const Ownership &
 Result<void> Exchange::put_one(Change &change) const
 {
     if (change.attachment == Attachment::kAlone) {
-        return put_alone(change.interface, change.program.fd(), plan_.mode, change.before);
+        return put_alone(change.interface, change.program.fd(), change.mode, change.before);
     }
     // A dispatcher is native or generic as a whole. Changing that needs a moment without.
-    const bool changes_mode = change.before && change.before->mode != plan_.mode;
+    const bool changes_mode = change.before && change.before->mode != change.mode;
     if (changes_mode) {
         for (const auto &member : change.old_members) {
             if (auto left = leave_dispatcher(change.interface, member.id); !left) {
@@ -315,7 +316,7 @@ Result<void> Exchange::put_one(Change &change) const
             }
         }
     }
-    auto joined = join_dispatcher(change.interface, change.program, plan_.mode);
+    auto joined = join_dispatcher(change.interface, change.program, change.mode);
     if (!joined && changes_mode) {
         if (auto undone = undo_one(change); !undone) {
             joined.error().message += "; undoing: " + undone.error().message;
@@ -343,7 +344,7 @@ Result<void> Exchange::undo_one(Change &change) const
             return left;
         }
     }
-    if (change.before && change.before->mode != plan_.mode) {
+    if (change.before && change.before->mode != change.mode) {
         for (const auto &member : change.old_members) {
             if (auto back = rejoin_dispatcher(change.interface, member, change.before->mode);
                 !back) {
@@ -393,7 +394,7 @@ std::vector<AttachedInterface> Exchange::attached() const
     for (const auto &change : changes_) {
         attached.push_back({.name = change.interface.name,
                             .ifindex = change.interface.ifindex,
-                            .mode = plan_.mode,
+                            .mode = change.mode,
                             .attachment = change.attachment,
                             .program_id = change.program.id(),
                             .note = change.note});

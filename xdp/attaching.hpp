@@ -75,7 +75,7 @@ class Exchange {
     using Obstacle = std::function<const std::optional<std::string> &()>;
 
     struct Plan {
-        Mode mode = Mode::kNative;
+        std::optional<Mode> mode;  // none: that in which each interface's program is
         uint32_t generation = 0;
         Open open;
         Obstacle obstacle;
@@ -100,6 +100,7 @@ class Exchange {
   private:
     struct Change {
         Interface interface;
+        Mode mode = Mode::kNative;
         Attachment attachment = Attachment::kAlone;
         std::string note;
         std::optional<Occupant> before;    // ours alone, or a dispatcher

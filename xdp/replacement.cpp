@@ -352,7 +352,7 @@ Result<void> Replacement::State::prepare_exchange()
     generation = take_generation(to.tables);
     auto prepared = Exchange::prepare(
         interfaces, ownership(),
-        {.mode = found->held.empty() ? Mode::kNative : found->held.front().occupant.mode,
+        {.mode = std::nullopt,
          .generation = generation,
          .open = [this](uint32_t opened) { return open_program(opened); },
          .obstacle = [this]() -> const auto & { return ask_for_obstacle(); }});
