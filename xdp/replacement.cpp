@@ -403,6 +403,8 @@ void Replacement::State::go_back()
     quiesce();
     std::ignore = copy_pins(TablesView::of(to.tables), view_of(formers.front()));
     active().store(0);
+    // By this a program that could not be taken off again is known to be ours, and is replaced.
+    to.tables.header().successor = formers.front().region().map_id;
     if (auto back = rename_pin(pin_directory / kFormerRegionPin, pin_directory / kRegionPin);
         !back) {
         return;  // the next start does it: nobody acts by the new tables
