@@ -16,6 +16,7 @@
 
 #include "tests/packets/engine.hpp"
 #include "tests/packets/world.hpp"
+#include "xdp/clock.hpp"
 #include "xdp/guideway.skel.h"
 
 namespace guideway::packets {
@@ -26,54 +27,6 @@ struct DestroySkeleton {
 };
 using Skeleton = std::unique_ptr<guideway_bpf, DestroySkeleton>;
 
-// A program that tells the clock that the XDP program sees, in the pins' ticks.
-class KernelClock {
-  public:
-    static Result<KernelClock> open(uint32_t tick_ns)
-    {
-        const std::array<bpf_insn, 5> program = {{
-            {BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_jiffies64},
-            {BPF_ALU64 | BPF_MUL | BPF_K, BPF_REG_0, 0, 0, static_cast<int32_t>(tick_ns)},
-            {BPF_ALU64 | BPF_RSH | BPF_K, BPF_REG_0, 0, 0, GW_PIN_TICK_SHIFT},
-            {BPF_ALU64 | BPF_AND | BPF_K, BPF_REG_0, 0, 0, GW_PIN_TICKS_MASK},
-            {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
-        }};
-        const int fd = bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "case_clock", "GPL",
-                                     program.data(), program.size(), nullptr);
-        if (fd < 0) {
-            return std::unexpected(Error::system("load", "the clock's BPF program", -fd));
-        }
-        return KernelClock(fd);
-    }
-
-    KernelClock(KernelClock &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    KernelClock(const KernelClock &) = delete;
-    KernelClock &operator=(const KernelClock &) = delete;
-    ~KernelClock()
-    {
-        if (fd_ >= 0) {
-            close(fd_);
-        }
-    }
-
-    [[nodiscard]] Result<uint32_t> ticks() const
-    {
-        const std::array<uint8_t, 64> frame{};
-        LIBBPF_OPTS(bpf_test_run_opts, options);
-        options.data_in = frame.data();
-        options.data_size_in = frame.size();
-        if (const int error = bpf_prog_test_run_opts(fd_, &options); error != 0) {
-            return std::unexpected(Error::system("run", "the clock's BPF program", -error));
-        }
-        return options.retval;
-    }
-
-  private:
-    explicit KernelClock(int fd) : fd_(fd) {}
-
-    int fd_;
-};
-
 struct Program {
     Skeleton skeleton;
     Tables tables;
@@ -83,7 +36,7 @@ Result<Program> load_program(uint32_t pins_max);
 
 class XdpEngine : public Engine {
   public:
-    XdpEngine(Program program, KernelClock clock)
+    XdpEngine(Program program, xdp::PinClock clock)
         : skeleton_(std::move(program.skeleton)),
           tables_(std::move(program.tables)),
           clock_(std::move(clock)),
@@ -114,7 +67,7 @@ class XdpEngine : public Engine {
     [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override
     {
         for (;;) {
-            const auto before = clock_.ticks();
+            const auto before = clock_.now();
             if (!before) {
                 return std::unexpected(before.error());
             }
@@ -124,7 +77,7 @@ class XdpEngine : public Engine {
                                      tables_.base() + tables_.layout().total_bytes);
             kept_.assign(changing.begin(), changing.end());
             auto ran = run_once(frame, headroom_bytes);
-            const auto after = clock_.ticks();
+            const auto after = clock_.now();
             if (!after) {
                 return std::unexpected(after.error());
             }
@@ -185,7 +138,7 @@ class XdpEngine : public Engine {
 
     Skeleton skeleton_;
     Tables tables_;
-    KernelClock clock_;
+    xdp::PinClock clock_;
     uint32_t now_ticks_ = 0;  // at which the tables stand
     Bytes kept_;
     Bytes received_;
@@ -253,7 +206,7 @@ Result<std::unique_ptr<Engine>> xdp_engine()
     if (!program) {
         return std::unexpected(program.error());
     }
-    auto clock = KernelClock::open(program->skeleton->rodata->gw_tick_ns_constant);
+    auto clock = xdp::PinClock::open(program->skeleton->rodata->gw_tick_ns_constant);
     if (!clock) {
         return std::unexpected(clock.error());
     }
