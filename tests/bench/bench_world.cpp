@@ -28,32 +28,37 @@ packets::Backend backend(uint32_t index)
     return made;
 }
 
-packets::Service service(const char *name, uint8_t protocol, const char *listen,
-                         uint32_t first_backend)
+// A slot belongs to a backend; a moving one did to the one before it.
+packets::Service service(const char *name, uint8_t protocol, const char *listen, uint16_t port,
+                         uint32_t first_backend, bool moving = false)
 {
     packets::Service made{.name = name,
                           .protocol = protocol,
                           .address = address(listen),
-                          .port = 443,
+                          .port = port,
                           .ring = {}};
     made.ring.reserve(kRingSize);
     for (uint64_t slot = 0; slot < kRingSize; slot++) {
         const uint64_t mixed = (slot + 1) * 0x9e3779b97f4a7c15ULL >> 32;
-        made.ring.push_back(std::to_string((mixed * kBackends >> 32) + first_backend));
+        const auto owner = static_cast<uint32_t>(mixed * kBackends >> 32);
+        const std::string name = std::to_string(owner + first_backend);
+        const std::string previous =
+            std::to_string((owner + kBackends - 1) % kBackends + first_backend);
+        made.ring.push_back(moving ? "moving:" + name + "<-" + previous : name);
     }
     return made;
 }
 
 }  // namespace
 
-gw_capacity capacity(uint32_t cpus)
+gw_capacity capacity(uint32_t cpus, uint32_t pins_max)
 {
     return {.addresses_max = 64,
             .services_max = 16,
             .backends_max = 256,
-            .ring_slots_max = 4 * kRingSize,
+            .ring_slots_max = 5 * kRingSize,
             .cpus_max = cpus,
-            .pins_max = 4096};
+            .pins_max = pins_max};
 }
 
 packets::World world()
@@ -62,11 +67,35 @@ packets::World world()
     for (uint32_t i = 0; i < 2 * kBackends; i++) {
         world.backends.push_back(backend(i));
     }
-    world.services = {service("tcp-v4", 6, "203.0.113.10", 0),
-                      service("udp-v4", 17, "203.0.113.10", 0),
-                      service("v6-in-v6", 6, "2001:db8::10", kBackends),
-                      service("v6-in-v4", 6, "2001:db8::11", 0)};
+    world.services = {service("tcp-v4", 6, "203.0.113.10", 443, 0),
+                      service("udp-v4", 17, "203.0.113.10", 443, 0),
+                      service("v6-in-v6", 6, "2001:db8::10", 443, kBackends),
+                      service("v6-in-v4", 6, "2001:db8::11", 443, 0),
+                      service("moving", 6, "203.0.113.10", 444, 0, true)};
     return world;
+}
+
+void fill_pins(const Tables &tables, uint32_t now)
+{
+    constexpr uint32_t kAgeTicks = 1000;
+    uint64_t place = 0;
+    for (auto &bucket : tables.pin_buckets()) {
+        for (auto &pin : bucket.way) {
+            const uint64_t fingerprint =
+                ++place * 0x9e3779b97f4a7c15ULL >> GW_PIN_FINGERPRINT_SHIFT;
+            pin.first = fingerprint << GW_PIN_FINGERPRINT_SHIFT;
+            pin.second = uint64_t{now - kAgeTicks} << GW_PIN_SEEN_SHIFT;
+        }
+        // So that a flow without a pin looks into both.
+        bucket.way[0].first |= GW_PIN_OVERFLOW;
+    }
+}
+
+void set_replaceable(const Tables &tables, bool replaceable)
+{
+    tables.header().pin_times = {.idle_ticks = GW_PIN_TICKS_MASK,
+                                 .closing_ticks = GW_PIN_TICKS_MASK,
+                                 .handshake_ticks = replaceable ? 0 : GW_PIN_TICKS_MASK};
 }
 
 }  // namespace guideway::bench

@@ -21,13 +21,31 @@ using namespace guideway;
 
 constexpr size_t kHeadroomBytes = 128;
 
+// Pin tables: one that stays in the caches; one that does not, with room for all flows.
+constexpr uint32_t kPinsFew = 1024;
+constexpr uint32_t kPinsMany = 1 << 22;
+
+// What is found in the pin table.
+enum class Pins : uint8_t {
+    kOfFlows,      // the packet's flow, once it has been met
+    kReplaceable,  // others, which give their places a tick later
+    kLasting,      // others, which do not
+};
+
 class Core {
   public:
-    Core() : tables_(Tables::anonymous(bench::capacity(1), gw_hash_key{}).value())
+    Core(uint32_t pins_max, Pins pins)
+        : tables_(Tables::anonymous(bench::capacity(1, pins_max), gw_hash_key{}).value()),
+          // 64 packets share a tick of the pins' clock where time is to pass.
+          tick_shift_(pins == Pins::kReplaceable ? 6 : 63)
     {
         if (auto written = packets::write_world(tables_, bench::world()); !written) {
             std::cerr << "core_bench: " << written.error().message << "\n";
             std::exit(1);
+        }
+        bench::set_replaceable(tables_, pins == Pins::kReplaceable);
+        if (pins != Pins::kOfFlows) {
+            bench::fill_pins(tables_, 0);
         }
     }
 
@@ -39,13 +57,12 @@ class Core {
         packets::Bytes buffer(kHeadroomBytes + frame.size());
         std::ranges::copy(frame, buffer.begin() + kHeadroomBytes);
         const auto flows_mask = static_cast<uint32_t>(state.range(0) - 1);
-        uint32_t flow = 0;
         gw_packet packet{.head = buffer.data(),
                          .data = nullptr,
                          .end = buffer.data() + buffer.size(),
                          .tables = tables_.base(),
                          .layout = &tables_.layout(),
-                         .now_ns = 1'000'000'000,
+                         .now_ns = 0,
                          .ingress_ifindex = 1,
                          .cpu = 0,
                          .generation = packets::kGeneration};
@@ -53,7 +70,8 @@ class Core {
             packet.data = buffer.data() + kHeadroomBytes;
             // Where the outer header was written over the frame's own.
             std::memcpy(packet.data, frame.data(), GW_ETHERNET_BYTES);
-            const uint32_t source = 10 | (flow++ & flows_mask) << 8;
+            packet.now_ns = (1 + (packets_ >> tick_shift_)) << GW_PIN_TICK_SHIFT;
+            const uint32_t source = 10 | (static_cast<uint32_t>(packets_++) & flows_mask) << 8;
             std::memcpy(packet.data + source_at, &source, sizeof(source));
             if constexpr (kProcess) {
                 gw_outcome outcome;
@@ -66,11 +84,13 @@ class Core {
 
   private:
     Tables tables_;
+    unsigned tick_shift_;
+    uint64_t packets_ = 0;
 };
 
 Core &core()
 {
-    static Core instance;
+    static Core instance(kPinsMany, Pins::kOfFlows);
     return instance;
 }
 
@@ -86,6 +106,12 @@ constexpr const char *kV6InV6 =
 constexpr const char *kV6InV4 =
     "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv6 2001:db8::1 -> 2001:db8::11"
     " / tcp 40000 -> 443 ACK";
+constexpr const char *kMovingAck =
+    "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv4 10.0.0.1 -> 203.0.113.10"
+    " / tcp 40000 -> 444 ACK";
+constexpr const char *kMovingSyn =
+    "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv4 10.0.0.1 -> 203.0.113.10"
+    " / tcp 40000 -> 444 SYN";
 constexpr const char *kNoService =
     "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv4 10.0.0.1 -> 203.0.113.11"
     " / tcp 40000 -> 443 ACK";
@@ -116,6 +142,28 @@ void V6InV4(benchmark::State &state)
 {
     core().run<true>(state, kV6InV4, kIpv6Source);
 }
+// In a moving slot: the flow's pin is found.
+void MovingHit(benchmark::State &state)
+{
+    core().run<true>(state, kMovingAck, kIpv4Source);
+}
+// A new flow is pinned, in a table that is full.
+void MovingNewCached(benchmark::State &state)
+{
+    static Core instance(kPinsFew, Pins::kReplaceable);
+    instance.run<true>(state, kMovingSyn, kIpv4Source);
+}
+void MovingNew(benchmark::State &state)
+{
+    static Core instance(kPinsMany, Pins::kReplaceable);
+    instance.run<true>(state, kMovingSyn, kIpv4Source);
+}
+// A new flow finds no place.
+void MovingRefused(benchmark::State &state)
+{
+    static Core instance(kPinsMany, Pins::kLasting);
+    instance.run<true>(state, kMovingSyn, kIpv4Source);
+}
 void NoService(benchmark::State &state)
 {
     core().run<true>(state, kNoService, kIpv4Source);
@@ -130,6 +178,10 @@ BENCHMARK(TcpV4)->ArgName("flows")->Arg(1)->Arg(1 << 10)->Arg(1 << 17)->Arg(1 <<
 BENCHMARK(UdpV4)->ArgName("flows")->Arg(1)->Arg(1 << 20);
 BENCHMARK(V6InV6)->ArgName("flows")->Arg(1)->Arg(1 << 20);
 BENCHMARK(V6InV4)->ArgName("flows")->Arg(1)->Arg(1 << 20);
+BENCHMARK(MovingHit)->ArgName("flows")->Arg(1)->Arg(1 << 17)->Arg(1 << 20);
+BENCHMARK(MovingNewCached)->ArgName("flows")->Arg(1 << 24);
+BENCHMARK(MovingNew)->ArgName("flows")->Arg(1 << 24);
+BENCHMARK(MovingRefused)->ArgName("flows")->Arg(1)->Arg(1 << 17)->Arg(1 << 20);
 BENCHMARK(NoService)->ArgName("flows")->Arg(1);
 BENCHMARK(NoSuchPort)->ArgName("flows")->Arg(1);
 

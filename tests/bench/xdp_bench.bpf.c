@@ -5,6 +5,12 @@
 // next of `flows` flows. For each kind of packet there are two programs: one that stops
 // there (the harness) and one that goes on to gw_process. Their difference is the packet
 // path and the one bpf_xdp_adjust_head that undoes it; bench_adjust tells what that costs.
+// The kernel's clock, moved on by the packets where a measurement wants pins to age.
+#define gw_now_ns gw_kernel_now_ns
+#include "xdp/seam_xdp.h"
+#undef gw_now_ns
+GW_INLINE uint64_t gw_now_ns(struct gw_packet *packet);
+
 #include "xdp/process_xdp.h"
 
 #define SOURCE_MAC_LOW 0xaa000002u
@@ -16,8 +22,16 @@
 // Written by the measuring process between samples; read in every iteration.
 struct {
     uint32_t flows_mask;
+    uint32_t first_flow;
     uint32_t next_flow;
+    uint32_t tick_shift;  // 2^this packets make a tick of the pins' clock
 } bench_state;
+
+GW_INLINE uint64_t gw_now_ns(struct gw_packet *packet)
+{
+    uint64_t ticks = (uint64_t)bench_state.next_flow >> (bench_state.tick_shift & 63);
+    return gw_kernel_now_ns(packet) + (ticks << GW_PIN_TICK_SHIFT);
+}
 
 #define BE32(a, b, c, d) \
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
@@ -30,7 +44,7 @@ struct {
 
 GW_INLINE uint32_t next_flow(void)
 {
-    uint32_t flow = bench_state.next_flow++ & bench_state.flows_mask;
+    uint32_t flow = bench_state.first_flow + (bench_state.next_flow++ & bench_state.flows_mask);
     return flow;
 }
 
@@ -60,7 +74,8 @@ GW_INLINE void write_ethernet(uint8_t *data, uint16_t type)
 }
 
 // Every flow has its own address and, every 65536, its own port.
-GW_INLINE void write_ipv4(uint8_t *data, uint8_t protocol, uint32_t destination, uint16_t port)
+GW_INLINE void write_ipv4(uint8_t *data, uint8_t protocol, uint32_t destination, uint16_t port,
+                          uint8_t flags)
 {
     uint32_t flow = next_flow();
     struct gw_ipv4 *ip = (struct gw_ipv4 *)(data + GW_ETHERNET_BYTES);
@@ -76,10 +91,11 @@ GW_INLINE void write_ipv4(uint8_t *data, uint8_t protocol, uint32_t destination,
     ip->checksum.raw = 0;
     ip->source.raw = BE32(10, 0, 0, 0) | (flow & 0xffff) << 16;
     ip->destination.raw = destination;
-    *(uint32_t *)l4 = (1024 + (flow >> 16)) | (uint32_t)__builtin_bswap16(port) << 16;
+    *(uint32_t *)l4 = ((1024 + (flow >> 16)) & 0xffff) | (uint32_t)__builtin_bswap16(port)
+                                                             << 16;
     *(uint32_t *)(l4 + 4) = 0;
     *(uint32_t *)(l4 + 8) = 0;
-    *(uint32_t *)(l4 + 12) = 0x00001050;
+    *(uint32_t *)(l4 + 12) = 0x50 | (uint32_t)flags << 8;
     *(uint32_t *)(l4 + 16) = 0;
 }
 
@@ -110,14 +126,14 @@ GW_INLINE int write_ipv6(uint8_t *data, const struct xdp_md *context, uint8_t la
 }
 
 // A pair: `harness_NAME` writes the packet, `path_NAME` also processes it.
-#define BENCH_IPV4(name, protocol, destination, port)           \
+#define BENCH_IPV4(name, protocol, destination, port, flags)    \
     SEC("xdp.frags") int harness_##name(struct xdp_md *context) \
     {                                                           \
         uint8_t *data = fresh_frame(context, FRAME_BYTES_IPV4); \
         if (!data) {                                            \
             return XDP_ABORTED;                                 \
         }                                                       \
-        write_ipv4(data, protocol, destination, port);          \
+        write_ipv4(data, protocol, destination, port, flags);   \
         return XDP_TX;                                          \
     }                                                           \
     SEC("xdp.frags") int path_##name(struct xdp_md *context)    \
@@ -126,7 +142,7 @@ GW_INLINE int write_ipv6(uint8_t *data, const struct xdp_md *context, uint8_t la
         if (!data) {                                            \
             return XDP_ABORTED;                                 \
         }                                                       \
-        write_ipv4(data, protocol, destination, port);          \
+        write_ipv4(data, protocol, destination, port, flags);   \
         return gw_process_xdp(context);                         \
     }
 
@@ -148,10 +164,12 @@ GW_INLINE int write_ipv6(uint8_t *data, const struct xdp_md *context, uint8_t la
         return gw_process_xdp(context);                         \
     }
 
-BENCH_IPV4(tcp_v4, GW_PROTO_TCP, SERVICE_IPV4, 443)
-BENCH_IPV4(udp_v4, GW_PROTO_UDP, SERVICE_IPV4, 443)
-BENCH_IPV4(no_service, GW_PROTO_TCP, OTHER_IPV4, 443)
-BENCH_IPV4(no_such_port, GW_PROTO_TCP, SERVICE_IPV4, 80)
+BENCH_IPV4(tcp_v4, GW_PROTO_TCP, SERVICE_IPV4, 443, GW_TCP_ACK)
+BENCH_IPV4(udp_v4, GW_PROTO_UDP, SERVICE_IPV4, 443, GW_TCP_ACK)
+BENCH_IPV4(no_service, GW_PROTO_TCP, OTHER_IPV4, 443, GW_TCP_ACK)
+BENCH_IPV4(no_such_port, GW_PROTO_TCP, SERVICE_IPV4, 80, GW_TCP_ACK)
+BENCH_IPV4(moving_ack, GW_PROTO_TCP, SERVICE_IPV4, 444, GW_TCP_ACK)
+BENCH_IPV4(moving_syn, GW_PROTO_TCP, SERVICE_IPV4, 444, GW_TCP_SYN)
 BENCH_IPV6(v6_in_v6, 0x10)
 BENCH_IPV6(v6_in_v4, 0x11)
 
@@ -169,7 +187,7 @@ SEC("xdp.frags") int bench_adjust(struct xdp_md *context)
     if (!data) {
         return XDP_ABORTED;
     }
-    write_ipv4(data, GW_PROTO_TCP, SERVICE_IPV4, 443);
+    write_ipv4(data, GW_PROTO_TCP, SERVICE_IPV4, 443, GW_TCP_ACK);
     return bpf_xdp_adjust_head(context, -GW_IPV4_BYTES) == 0 ? XDP_TX : XDP_ABORTED;
 }
 
