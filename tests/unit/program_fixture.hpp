@@ -16,6 +16,10 @@
 
 #include "control/api/server.hpp"
 
+#ifndef GUIDEWAY_PROGRAM
+#define GUIDEWAY_PROGRAM "guideway"  // the build names the one that it made
+#endif
+
 namespace guideway::cli {
 
 struct Ran {

@@ -2,7 +2,10 @@
 // it. Steps throw what Asio throws; failure() says it in words.
 #pragma once
 
+// clang-format off
+#include <utility>  // which Boost 1.74 uses and does not include
 #include <boost/asio.hpp>
+// clang-format on
 #include <memory>
 #include <optional>
 #include <string>

@@ -1,7 +1,10 @@
 // One run of flow_load: what all of its flows share. One thread.
 #pragma once
 
+// clang-format off
+#include <utility>  // which Boost 1.74 uses and does not include
 #include <boost/asio.hpp>
+// clang-format on
 #include <chrono>
 #include <cstdint>
 #include <map>
