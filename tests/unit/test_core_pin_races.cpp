@@ -63,13 +63,23 @@ TEST_F(CorePins, AHigherPinIsTakenAwayAlsoWithTheOverflowBit)
 // pin is neither confirmed nor closed by it, and the flow is one without a pin.
 TEST_F(CorePins, ARefreshDoesNotTouchThePinThatReplacedIts)
 {
-    for (const uint8_t flags : {kAck, kFin, kSyn}) {
+    struct Meeting {
+        uint8_t flags;
+        uint64_t confirmed;
+        uint32_t age;  // at which the pin just gives its place
+    };
+    for (const auto &[flags, confirmed, age] :
+         {Meeting{kAck, 0, kTimes.handshake_ticks + 1},
+          Meeting{kFin, 0, kTimes.handshake_ticks + 1},
+          Meeting{kSyn, 0, kTimes.handshake_ticks + 1},
+          Meeting{kFin, GW_PIN_CONFIRMED, kTimes.idle_ticks + 1}}) {
         int met = 0;
         int point = 0;
         for (bool reached = true; reached; point++) {
             make(1);
-            ASSERT_EQ(send(9, kSyn, kNow - 4), kOwner);
             fill(0, 1);
+            way(0, 0) = {.first = uint64_t{9} << 17 | confirmed | kOwner,
+                         .second = uint64_t{kNow - age} << 41};
             interleaving.begin(point, [&] { (void)send(10, kSyn); });
             const uint32_t own = send(9, flags);
             reached = interleaving.end();
