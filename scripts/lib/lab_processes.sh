@@ -8,6 +8,8 @@ process_began() {
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     # Field 22; the command's name before it, in parentheses, may hold blanks.
     read -ra fields <<<"${stat##*) }"
+    # It has ended and let go of everything; some init processes take a second to notice.
+    [[ ${fields[0]} != Z ]] || return 1
     echo "${fields[19]}"
 }
 
