@@ -38,7 +38,7 @@ test_a_lab_that_fails_half_way_is_taken_down() {
     mkdir -p "$SCRATCH/build/tools" "$SCRATCH/build/tests/lab"
     printf '#!/bin/sh\necho no such luck >&2\nexit 1\n' >"$SCRATCH/build/tools/guideway-decap"
     chmod +x "$SCRATCH/build/tools/guideway-decap"
-    cp "$ROOT"/build/tests/lab/*.bpf.o "$SCRATCH/build/tests/lab/"
+    cp "$ROOT"/build/tests/lab/{*.bpf.o,lab_server} "$SCRATCH/build/tests/lab/"
     export GUIDEWAY_BUILD=$SCRATCH/build
     refused other up --backends 3
     expect_match 'gw1: no such luck' "$SAID" "the reason"
