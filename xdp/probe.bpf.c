@@ -89,7 +89,7 @@ GW_INLINE int set_hops(const struct gw_walk *walk, struct __sk_buff *context, ui
 GW_INLINE int push_outer(const struct gw_walk *walk, struct __sk_buff *context,
                          const struct gw_encapsulation *encapsulation, const uint8_t *outer)
 {
-    uint8_t l3[GW_IPV6_BYTES] __attribute__((aligned(8)));
+    uint8_t l3[GW_IPV6_BYTES] __attribute__((aligned(8))) = {0};
     if (encapsulation->l3_bytes == GW_IPV4_BYTES) {
         gw_write_outer_ipv4(l3, outer + GW_OUTER_L3_OFFSET, encapsulation, walk);
         if (bpf_skb_adjust_room(context, GW_IPV4_BYTES, BPF_ADJ_ROOM_MAC,

@@ -172,7 +172,7 @@ Result<Opening> open_pinned(const std::filesystem::path &pin_directory,
     std::vector<MappedRegion> formers;
     if (*own) {
         if (!pinned.former) {
-            return Opening{std::move(**own), std::nullopt};
+            return Opening{std::move(*own), std::nullopt};
         }
         formers.push_back(std::move(*pinned.former));
         return replacing(

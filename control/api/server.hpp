@@ -17,10 +17,10 @@
 namespace guideway::api {
 
 struct Request {
-    std::string method;             // upper case
-    std::vector<std::string> path;  // decoded segments: {"v1", "backends", "p", "a"}
-    nlohmann::json body;            // an object; empty object when there was no body
-    std::map<std::string, std::string> query = {};  // decoded: {"after", "7"}
+    std::string method;                        // upper case
+    std::vector<std::string> path;             // decoded segments: {"v1", "backends", "p", "a"}
+    nlohmann::json body;                       // an object; empty object when there was no body
+    std::map<std::string, std::string> query;  // decoded: {"after", "7"}
 };
 
 struct Response {

@@ -80,7 +80,7 @@ GW_INLINE struct gw_pin *gw_pin_in_bucket(struct gw_pin_bucket *bucket, uint64_t
             return &bucket->way[i];
         }
     }
-    return 0;
+    return GW_NULL;
 }
 
 // The flow's pin and what its first word was, or 0.
@@ -141,7 +141,7 @@ GW_INLINE struct gw_pin *gw_pin_claim(struct gw_pin_bucket *bucket,
             }
         }
     }
-    return 0;
+    return GW_NULL;
 }
 
 // Fills a claimed way. Only the overflow bit can change under us, and only once.

@@ -178,8 +178,8 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
         // plane may have seen that no pin to it is left.
     }
 
-    pinned =
-        gw_select_former(walk, packet, hash, gw_pin_second(walk, slot_index, now), pin != 0);
+    pinned = gw_select_former(walk, packet, hash, gw_pin_second(walk, slot_index, now),
+                              pin != GW_NULL);
     if (GW_UNLIKELY(pinned != GW_OWNER_NONE)) {
         return pinned;
     }

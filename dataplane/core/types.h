@@ -22,6 +22,12 @@ typedef __INT64_TYPE__ int64_t;
 #define GW_STATIC_ASSERT _Static_assert
 #endif
 
+#ifdef __cplusplus
+#define GW_NULL nullptr
+#else
+#define GW_NULL ((void *)0)
+#endif
+
 #define GW_INLINE static inline __attribute__((always_inline))
 #define GW_LIKELY(x) __builtin_expect(!!(x), 1)
 #define GW_UNLIKELY(x) __builtin_expect(!!(x), 0)

@@ -73,10 +73,10 @@ struct Variant {
     bool is_ipv6;
     bool forwards;  // moves the head: the undoing must be taken off
     uint32_t flows;
-    std::vector<double> harness_ns = {};
-    std::vector<double> path_ns = {};
-    std::optional<gw_event> event = {};  // what its packets meet in the pin table
-    bool new_flows = false;              // time passes, and pins give their places
+    std::vector<double> harness_ns;
+    std::vector<double> path_ns;
+    std::optional<gw_event> event;  // what its packets meet in the pin table
+    bool new_flows = false;         // time passes, and pins give their places
 };
 
 double minimum(std::vector<double> samples)

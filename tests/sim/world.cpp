@@ -36,8 +36,6 @@ uint8_t flags_of(Send send, bool is_tcp)
     }
 }
 
-constexpr std::array<const char *, 6> kSendNames{"SYN", "data", "FIN", "RST", "ICMP error", ""};
-
 }  // namespace
 
 World::World(const Config &config, std::ostream *story)

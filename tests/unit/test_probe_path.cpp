@@ -109,7 +109,9 @@ std::string exchange(const std::string &service, uint32_t mark, const std::strin
         setsockopt(fd.get(), IPPROTO_IPV6, IPV6_UNICAST_HOPS, &hops, sizeof(hops));
     }
     setsockopt(fd.get(), IPPROTO_TCP, TCP_MAXSEG, &segment_bytes, sizeof(segment_bytes));
-    connect(fd.get(), reinterpret_cast<const sockaddr *>(&where), sizeof(where));
+    const int connected =
+        connect(fd.get(), reinterpret_cast<const sockaddr *>(&where), sizeof(where));
+    EXPECT_TRUE(connected == 0 || errno == EINPROGRESS || errno == ENETUNREACH) << errno;
     pollfd waiting{.fd = fd.get(), .events = POLLOUT, .revents = 0};
     if (poll(&waiting, 1, kPatienceMs) != 1 || (waiting.revents & POLLERR) != 0) {
         return "";

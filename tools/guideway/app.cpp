@@ -424,7 +424,7 @@ std::string usage_error(const CLI::App &app, const CLI::ParseError &error)
         return (words.front().starts_with('-') ? "there is no option '" : "unexpected word '") +
                words.front() + "' here";
     }
-    const std::string said = error.what();
+    std::string said = error.what();
     if (!verbs.empty() && dynamic_cast<const CLI::RequiredError *>(&error) != nullptr) {
         return "a verb is missing; verbs are " + verbs;
     }
