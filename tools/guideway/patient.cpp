@@ -22,7 +22,8 @@ void print_event(const json &event, bool as_json, const Streams &streams)
 {
     streams.out << (as_json ? event.dump(-1, ' ', false, json::error_handler_t::replace)
                             : event_line(event, streams.colours))
-                << std::endl;
+                << '\n'
+                << std::flush;
 }
 
 }  // namespace
@@ -34,14 +35,15 @@ Outcome<json> PatientClient::get(const std::string &target, const std::string &a
         const bool nobody_answers = !answer && answer.error().exit == Exit::kUnreachable;
         if (!nobody_answers || !was_reached_) {
             if (std::exchange(is_gone_, false)) {
-                err_ << "guideway: guidewayd is back" << std::endl;
+                err_ << "guideway: guidewayd is back" << '\n' << std::flush;
             }
             was_reached_ = was_reached_ || answer.has_value();
             return answer;
         }
         if (!std::exchange(is_gone_, true)) {
             err_ << "guideway: " << printable(answer.error().message)
-                 << "; waiting for it to come back" << std::endl;
+                 << "; waiting for it to come back" << '\n'
+                 << std::flush;
         }
         std::this_thread::sleep_for(kAskAgain);
     }
@@ -65,14 +67,15 @@ Outcome<void> watch(PatientClient client, std::optional<int64_t> since, bool as_
             return std::unexpected(page.error());
         }
         if (number(*page, "newest") < static_cast<uint64_t>(*since)) {
-            streams.err << "guideway: the daemon counts its events anew" << std::endl;
+            streams.err << "guideway: the daemon counts its events anew" << '\n' << std::flush;
             since = 0;
             continue;
         }
         if (truth(*page, "missed")) {
             streams.err << "guideway: some events before these are not kept any more; see "
                            "'guideway history'"
-                        << std::endl;
+                        << '\n'
+                        << std::flush;
         }
         for (const auto &event : array(*page, "events")) {
             print_event(event, as_json, streams);
@@ -113,7 +116,7 @@ Outcome<json> wait_for_drain(PatientClient client, const std::string &target,
         }
         if (auto now = drain_text(drain); now != told) {
             told = std::move(now);
-            streams.err << printable(backend) << ": " << told << std::endl;
+            streams.err << printable(backend) << ": " << told << '\n' << std::flush;
         }
         if (truth(drain, "done")) {
             return drain;
