@@ -2,6 +2,7 @@
 
 #include <ucontext.h>
 
+#include <bit>
 #include <cstdint>
 #include <utility>
 
@@ -45,7 +46,7 @@ Fiber::~Fiber()
 // makecontext passes integers only.
 void Fiber::entry(unsigned high, unsigned low)
 {
-    reinterpret_cast<Fiber *>(static_cast<uintptr_t>(high) << 32 | low)->loop();
+    std::bit_cast<Fiber *>(static_cast<uint64_t>(high) << 32 | low)->loop();
 }
 
 void Fiber::loop()

@@ -14,7 +14,7 @@ using nlohmann::json;
 
 std::string last_probe(const json &backend)
 {
-    const std::string reason = text(backend, "reason", "");
+    std::string reason = text(backend, "reason", "");
     const uint64_t good = number(backend, "successes");
     const uint64_t bad = number(backend, "failures");
     if (good > 0) {
