@@ -32,6 +32,12 @@ GW_INLINE uint64_t gw_now_ns(struct gw_packet *packet)
     return bpf_jiffies64() * gw_tick_ns_constant;
 }
 
+GW_INLINE uint64_t gw_exact_ns(struct gw_packet *packet)
+{
+    (void)packet;
+    return bpf_ktime_get_ns();
+}
+
 GW_INLINE uint32_t gw_cpu(struct gw_packet *packet)
 {
     (void)packet;
@@ -53,4 +59,20 @@ GW_INLINE const struct gw_layout *gw_tables_layout(struct gw_packet *packet)
     (void)packet;
     GW_OPAQUE(layout);
     return layout;
+}
+
+// None of what a subprogram may ask needs the packet.
+typedef uint32_t gw_handle;
+
+GW_INLINE gw_handle gw_to_handle(struct gw_packet *packet)
+{
+    (void)packet;
+    return 0;
+}
+
+GW_INLINE struct gw_packet *gw_from_handle(gw_handle handle)
+{
+    // Used, or else callers would pass what the verifier calls uninitialised.
+    __asm__ volatile("" : : "r"(handle));
+    return 0;
 }

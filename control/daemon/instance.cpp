@@ -39,7 +39,9 @@ gw_capacity to_table_capacity(const model::Capacity &capacity)
             .backends_max = capacity.backends,
             .ring_slots_max = capacity.ring_slots,
             .cpus_max = xdp::possible_cpus() + 1,  // the last is the control plane's
-            .pins_max = capacity.pins};
+            .pins_max = capacity.pins,
+            .sources_max = 1048576,
+            .prefixes_max = 65536};
 }
 
 plane::SelectionTiming timing_of(const model::Connections &connections)

@@ -20,6 +20,30 @@ GW_INLINE uint32_t gw_power_of_two_at_least(uint64_t value)
 // The largest region that kernels load with certainty as one BPF array value.
 #define GW_TABLES_BYTES_MAX (512u << 20)
 
+// Lays out the tables of policy from `at` on; returns where they end.
+GW_INLINE uint64_t gw_layout_policy(struct gw_layout *layout,
+                                    const struct gw_capacity *capacity, uint64_t at)
+{
+    int i;
+    layout->limits_offset = (uint32_t)at;
+    at += GW_LIMITS_MAX * sizeof(struct gw_limit);
+    layout->source_buckets_mask = capacity->sources_max / GW_SOURCE_WAYS - 1;
+    layout->sources_offset = (uint32_t)at;
+    at += (uint64_t)capacity->sources_max * sizeof(struct gw_source);
+    layout->cells_offset = (uint32_t)at;
+    at = gw_align_up(at + (layout->source_buckets_mask + 1ULL) * sizeof(uint64_t),
+                     GW_CACHE_LINE_BYTES);
+    layout->limited_offset = (uint32_t)at;
+    at += GW_LIMITED_MAX * sizeof(struct gw_limited);
+    layout->list_lines_max = gw_list_lines(capacity->prefixes_max);
+    for (i = 0; i < 2; i++) {
+        layout->lists_offset[i] = (uint32_t)at;
+        at += sizeof(struct gw_lists) + GW_LIST_ROOTS * sizeof(uint32_t) +
+              (uint64_t)layout->list_lines_max * GW_CACHE_LINE_BYTES;
+    }
+    return at;
+}
+
 // Returns 1 and fills `layout`, or 0 when `capacity` is out of bounds or the region would
 // exceed GW_TABLES_BYTES_MAX.
 GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity *capacity)
@@ -35,7 +59,10 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
         capacity->ring_slots_max == 0 || capacity->ring_slots_max > (1u << 27) ||
         capacity->cpus_max == 0 || capacity->cpus_max > 8192 ||
         capacity->pins_max < GW_PIN_WAYS || capacity->pins_max > (1u << 25) ||
-        (capacity->pins_max & (capacity->pins_max - 1)) != 0) {
+        (capacity->pins_max & (capacity->pins_max - 1)) != 0 || capacity->sources_max < 16 ||
+        capacity->sources_max > (1u << 25) ||
+        (capacity->sources_max & (capacity->sources_max - 1)) != 0 ||
+        capacity->prefixes_max == 0 || capacity->prefixes_max > (1u << 21)) {
         return 0;
     }
     // Addresses fill at most an eighth of their ways and ports an eighth of theirs, so
@@ -74,13 +101,16 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
     layout->pins_offset = (uint32_t)at;
     layout->pin_buckets_mask = capacity->pins_max / GW_PIN_WAYS - 1;
     at += (uint64_t)capacity->pins_max * sizeof(struct gw_pin);
+    at = gw_layout_policy(layout, capacity, at);
     layout->counters_offset = (uint32_t)at;
     layout->counters_backends_offset =
         (uint32_t)(sizeof(struct gw_counters_area) +
                    (uint64_t)capacity->services_max * sizeof(struct gw_traffic));
+    layout->counters_excess_offset =
+        (uint32_t)(layout->counters_backends_offset +
+                   (uint64_t)capacity->backends_max * sizeof(struct gw_backend_traffic));
     layout->counters_area_bytes = (uint32_t)gw_align_up(
-        layout->counters_backends_offset +
-            (uint64_t)capacity->backends_max * sizeof(struct gw_backend_traffic),
+        layout->counters_excess_offset + GW_LIMITS_MAX * sizeof(struct gw_excess),
         GW_CACHE_LINE_BYTES);
     layout->cpus_max = capacity->cpus_max;
     at += (uint64_t)layout->counters_area_bytes * capacity->cpus_max;
@@ -89,7 +119,7 @@ GW_INLINE int gw_layout_init(struct gw_layout *layout, const struct gw_capacity 
         return 0;
     }
     layout->total_bytes = (uint32_t)at;
-    for (i = 0; i < 6; i++) {
+    for (i = 0; i < 5; i++) {
         layout->reserved[i] = 0;
     }
     return 1;
@@ -129,6 +159,20 @@ GW_INLINE void gw_sections_init(struct gw_tables_header *header)
                    layout->ring_slots_max);
     gw_section_add(header, GW_SECTION_PINS, layout->pins_offset, sizeof(struct gw_pin_bucket),
                    layout->pin_buckets_mask + 1);
+    gw_section_add(header, GW_SECTION_LIMITS, layout->limits_offset, sizeof(struct gw_limit),
+                   GW_LIMITS_MAX);
+    gw_section_add(header, GW_SECTION_SOURCES, layout->sources_offset,
+                   sizeof(struct gw_source_bucket), layout->source_buckets_mask + 1);
+    gw_section_add(header, GW_SECTION_SOURCE_CELLS, layout->cells_offset, sizeof(uint64_t),
+                   layout->source_buckets_mask + 1);
+    gw_section_add(header, GW_SECTION_LIMITED, layout->limited_offset,
+                   sizeof(struct gw_limited), GW_LIMITED_MAX);
+    for (i = 0; i < 2; i++) {
+        gw_section_add(header, i == 0 ? GW_SECTION_LIST_LINES_0 : GW_SECTION_LIST_LINES_1,
+                       layout->lists_offset[i] + (uint32_t)sizeof(struct gw_lists) +
+                           GW_LIST_ROOTS * (uint32_t)sizeof(uint32_t),
+                       GW_CACHE_LINE_BYTES, layout->list_lines_max);
+    }
     gw_section_add(header, GW_SECTION_COUNTERS, layout->counters_offset,
                    layout->counters_area_bytes, layout->cpus_max);
     gw_section_add(header, GW_SECTION_COUNTED_REASONS,
@@ -141,4 +185,6 @@ GW_INLINE void gw_sections_init(struct gw_tables_header *header)
                    sizeof(struct gw_traffic), layout->services_mask + 1);
     gw_section_add(header, GW_SECTION_COUNTED_BACKENDS, layout->counters_backends_offset,
                    sizeof(struct gw_backend_traffic), layout->backends_mask + 1);
+    gw_section_add(header, GW_SECTION_COUNTED_EXCESS, layout->counters_excess_offset,
+                   sizeof(struct gw_excess), GW_LIMITS_MAX);
 }

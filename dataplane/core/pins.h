@@ -28,12 +28,6 @@
 
 #include "walk.h"
 
-// The simulator runs other packets and the control plane at these points; an engine does
-// nothing.
-#ifndef GW_INTERLEAVE
-#define GW_INTERLEAVE() (void)0
-#endif
-
 GW_INLINE uint64_t gw_pin_word(uint64_t fingerprint, uint32_t backend, uint64_t confirmed)
 {
     return fingerprint << GW_PIN_FINGERPRINT_SHIFT | confirmed | (backend & GW_OWNER_MASK);

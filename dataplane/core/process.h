@@ -1,6 +1,7 @@
 // One packet's walk, from frame to verdict:
 //
-//   parse -> service lookup -> select (ring slot, pin) -> encapsulate -> count
+//   parse -> service lookup -> policy (lists, limits) -> select (ring slot, pin) -> encapsulate
+//   -> count
 //
 // Include the engine's seam header first; see seam.h.
 #pragma once
@@ -8,6 +9,7 @@
 #include "classify.h"
 #include "encapsulate.h"
 #include "icmp.h"
+#include "police.h"
 #include "select.h"
 #include "walk.h"
 
@@ -71,10 +73,16 @@ GW_INLINE enum gw_reason gw_walk_packet(struct gw_walk *walk, struct gw_packet *
         return GW_REASON_NOT_OURS;
     }
     if (GW_UNLIKELY(reason == GW_REASON_ECHO_REPLIED)) {
-        return gw_echo_reply(walk, packet);
+        return gw_walk_is_denied(walk, packet) ? GW_REASON_DENIED : gw_echo_reply(walk, packet);
     }
     if (reason != GW_REASON_FORWARDED) {
         return reason;
+    }
+    if (GW_UNLIKELY(gw_walk_has_policy(walk))) {
+        reason = gw_walk_policy(walk, packet);
+        if (reason != GW_REASON_FORWARDED) {
+            return reason;
+        }
     }
     reason = gw_select(walk, packet);
     if (GW_UNLIKELY(reason != GW_REASON_FORWARDED)) {

@@ -43,7 +43,11 @@
     X(NO_HEADROOM, "no_headroom", "drop", "no room could be made for the outer header")      \
     X(NO_PIN, "no_pin", "drop",                                                              \
       "a new connection found no room for its pin in the second in which a move ends; its "  \
-      "client asks again")
+      "client asks again")                                                                   \
+    X(DENIED, "denied", "drop", "the source is on the deny list")                            \
+    X(LIMITED, "limited", "drop", "the source exceeds one of its limits")                    \
+    X(SHED, "shed", "drop",                                                                  \
+      "a new connection beyond the rate that the service admits over all sources")
 
 enum gw_reason {
 #define GW_REASON_ENUM(constant, name, verdict, meaning) GW_REASON_##constant,
@@ -68,7 +72,14 @@ enum gw_reason {
     X(PIN_DEAD, "pin_dead",                                                                 \
       "pins taken away because their backend died or was cut, or their service is gone")    \
     X(PIN_RELEASED, "pin_released", "pins taken away because their slot became stable")     \
-    X(SYN_REPEATED, "syn_repeated", "SYNs seen again within the time of retransmissions")
+    X(SYN_REPEATED, "syn_repeated", "SYNs seen again within the time of retransmissions")   \
+    X(SOURCE_TRACKED, "source_tracked", "sources that were given a place of their own")     \
+    X(SOURCE_SHARED, "source_shared",                                                       \
+      "packets of sources without a place of their own, which share a limit's state with "  \
+      "others")                                                                             \
+    X(SOURCE_UNNAMED, "source_unnamed",                                                     \
+      "packets in excess of a limit whose source had no room among those that are shown")   \
+    X(LIMIT_OBSERVED, "limit_observed", "packets in excess of a limit that only observes")
 
 enum gw_event {
 #define GW_EVENT_ENUM(constant, name, meaning) GW_EVENT_##constant,

@@ -32,6 +32,11 @@
 //   uint64_t gw_now_ns(struct gw_packet *)
 //       A monotonic clock with the resolution of the kernel's tick. Need not be cheap.
 //
+//   uint64_t gw_exact_ns(struct gw_packet *)
+//       A monotonic clock with the resolution of a nanosecond or nearly so. The coarse clock is
+//       header.clock_ahead_ns ahead of it, to within a tick. Asked at most once a packet, and only
+//       where a limit needs it.
+//
 //   uint32_t gw_cpu(struct gw_packet *)
 //       Index of the counter area that only the caller writes, below layout.cpus_max.
 //
@@ -47,6 +52,11 @@
 //       While tables are being replaced by others: where the pins are that have not been moved
 //       yet. Of the layout only pins_offset and pin_buckets_mask are filled in. 0: there are
 //       none, which is a constant to the BPF verifier.
+//
+//   gw_handle, gw_handle gw_to_handle(struct gw_packet *),
+//   struct gw_packet *gw_from_handle(gw_handle)
+//       How a packet is handed to a GW_SUBPROGRAM, for the BPF verifier lets no structure with
+//       pointers pass. There only the time, gw_cpu, gw_tables and gw_tables_layout may be asked.
 //
 //   uint32_t gw_generation(struct gw_packet *)
 //       The generation this program was loaded as, or GW_GENERATION_ALONE.

@@ -12,6 +12,7 @@ struct gw_packet {
     uint8_t *tables;
     const struct gw_layout *layout;
     uint64_t now_ns;
+    uint64_t exact_ns;
     uint32_t ingress_ifindex;
     uint32_t cpu;
     uint32_t generation;
@@ -62,6 +63,11 @@ GW_INLINE uint64_t gw_now_ns(struct gw_packet *packet)
     return packet->now_ns;
 }
 
+GW_INLINE uint64_t gw_exact_ns(struct gw_packet *packet)
+{
+    return packet->exact_ns;
+}
+
 GW_INLINE uint32_t gw_cpu(struct gw_packet *packet)
 {
     return packet->cpu;
@@ -90,4 +96,16 @@ GW_INLINE const struct gw_layout *gw_former_layout(struct gw_packet *packet)
 GW_INLINE uint32_t gw_generation(struct gw_packet *packet)
 {
     return packet->generation;
+}
+
+typedef struct gw_packet *gw_handle;
+
+GW_INLINE gw_handle gw_to_handle(struct gw_packet *packet)
+{
+    return packet;
+}
+
+GW_INLINE struct gw_packet *gw_from_handle(gw_handle handle)
+{
+    return handle;
 }

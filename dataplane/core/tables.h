@@ -6,10 +6,12 @@
 // prepared aside and made current by writing one aligned word.
 //
 //   0         4 KiB
-//   +--------+-----------+-----------+----------+----------+-------+------+--------------+
-//   | header | directory | directory | services | backends | rings | pins | counters,    |
-//   |        | copy 0    | copy 1    |          |          |       |      | one area/CPU |
-//   +--------+-----------+-----------+----------+----------+-------+------+--------------+
+//   +--------+-----------+----------+----------+-------+------+--------+-------+--------------+
+//   | header | directory | services | backends | rings | pins | policy | lists | counters,    |
+//   |        | 2 copies  |          |          |       |      |        | 2 c.  | one area/CPU |
+//   +--------+-----------+----------+----------+-------+------+--------+-------+--------------+
+//
+// Policy: limits, sources, the cells that sources share, and limited sources (policy_tables.h).
 //
 // Every size is chosen when the region is made, from a gw_capacity, and never changes in
 // it. Powers of two where an index is masked.
@@ -26,6 +28,7 @@
 #pragma once
 
 #include "hash.h"
+#include "policy_tables.h"
 #include "reasons.h"
 #include "types.h"
 
@@ -40,6 +43,8 @@ struct gw_capacity {
     uint32_t ring_slots_max;  // of all services together
     uint32_t cpus_max;        // counter areas
     uint32_t pins_max;        // power of two, at least GW_PIN_WAYS
+    uint32_t sources_max;     // states of limits: power of two, at least 16
+    uint32_t prefixes_max;    // of the lists
 };
 
 // Where each table begins, in bytes from the start of the region, and its bounds. An
@@ -63,9 +68,17 @@ struct gw_layout {
     uint32_t total_bytes;
     uint32_t pins_offset;
     uint32_t pin_buckets_mask;
-    uint32_t reserved[6];
+    uint32_t limits_offset;
+    uint32_t sources_offset;
+    uint32_t source_buckets_mask;
+    uint32_t cells_offset;
+    uint32_t limited_offset;
+    uint32_t lists_offset[2];
+    uint32_t list_lines_max;
+    uint32_t counters_excess_offset;  // inside an area
+    uint32_t reserved[5];
 };
-GW_STATIC_ASSERT(sizeof(struct gw_layout) == 96, "shared with the loader");
+GW_STATIC_ASSERT(sizeof(struct gw_layout) == 128, "shared with the loader");
 
 // How long a pin without packets stays, in ticks of the pins' clock.
 struct gw_pin_times {
@@ -89,6 +102,13 @@ enum gw_section_kind {
     GW_SECTION_COUNTED_EVENTS = 11,    // uint64_t, by gw_event
     GW_SECTION_COUNTED_SERVICES = 12,  // struct gw_traffic, by service
     GW_SECTION_COUNTED_BACKENDS = 13,  // struct gw_backend_traffic, by backend
+    GW_SECTION_LIMITS = 14,            // struct gw_limit
+    GW_SECTION_SOURCES = 15,           // struct gw_source_bucket
+    GW_SECTION_SOURCE_CELLS = 16,      // uint64_t
+    GW_SECTION_LIMITED = 17,           // struct gw_limited
+    GW_SECTION_LIST_LINES_0 = 18,      // lines of the lists' copy 0, without its head and roots
+    GW_SECTION_LIST_LINES_1 = 19,
+    GW_SECTION_COUNTED_EXCESS = 20,  // struct gw_excess, by limit
 };
 
 struct gw_section {
@@ -112,8 +132,12 @@ struct gw_tables_header {
     uint32_t last_generation;  // highest ever given out, also to programs that never acted
     struct gw_pin_times pin_times;
     uint32_t sections_used;
-    uint32_t successor;  // what has replaced these tables, in the engine's words; 0: nothing
-    uint32_t reserved[31];
+    uint32_t successor;     // what has replaced these tables, in the engine's words; 0: nothing
+    uint32_t lists_active;  // 0 or 1: the copy that packets use
+    uint64_t clock_ahead_ns;  // of the coarse clock before the exact one
+    uint32_t lists_used;      // whether the lists hold anything
+    uint32_t sample_mask;     // of 2^n packets one is sampled: 2^n - 1
+    uint32_t reserved[26];
     struct gw_section sections[GW_SECTIONS_MAX];
     // Of this build alone.
     struct gw_capacity capacity;
@@ -222,7 +246,7 @@ enum gw_affinity {
 #endif
 
 // Set once when the index is taken, before the directory names it; not changed until
-// after the directory has stopped naming it.
+// after the directory has stopped naming it, but for `policy` and `limits`.
 struct gw_service {
     uint64_t identity;     // control plane's name for it; 0: the index is free
     uint32_t ring_offset;  // first slot, counted from the start of all rings
@@ -232,7 +256,11 @@ struct gw_service {
     uint8_t protocol;
     uint8_t is_ipv6;
     uint32_t affinity;  // gw_affinity
-    uint32_t reserved[6];
+    uint32_t policy;    // gw_policy_bit; this and the following may change at any time
+    // Index + 1, or 0 behind the last. First those that refuse, then those over all sources that
+    // refuse, then those that observe: what was charged before a refusal is taken back.
+    uint16_t limits[GW_SERVICE_LIMITS_MAX];
+    uint32_t reserved;
     GW_GROWN
 };
 GW_STATIC_ASSERT(sizeof(struct gw_service) == (1 + GW_GROWN_LINES) * GW_CACHE_LINE_BYTES,
@@ -415,10 +443,14 @@ struct gw_counters_area {
     uint64_t reason[GW_REASONS_MAX];
     uint64_t event[GW_EVENTS_MAX];
     uint64_t icmp_arrival_ns;  // GCRA: theoretical arrival time of the next ICMP answer
-    uint64_t reserved[7];
+    uint64_t sample_candidates;
+    uint64_t samples_made;
+    uint64_t reserved[5];
     uint32_t refused[GW_REFUSAL_CELLS];
     uint32_t syn_seen[GW_SYN_CELLS];
+    struct gw_sample samples[GW_SAMPLES];  // the n-th at n % GW_SAMPLES
     // struct gw_traffic services[services_max];
     // struct gw_backend_traffic backends[backends_max], at layout.counters_backends_offset
+    // struct gw_excess excess[GW_LIMITS_MAX], at layout.counters_excess_offset
 };
 GW_STATIC_ASSERT(sizeof(struct gw_counters_area) % GW_CACHE_LINE_BYTES == 0, "whole lines");

@@ -29,6 +29,13 @@ typedef __INT64_TYPE__ int64_t;
 #endif
 
 #define GW_INLINE static inline __attribute__((always_inline))
+// A function that the BPF verifier checks by itself, whatever its callers know: it takes numbers
+// and pointers to structures, which may be null there, and returns a number. A call costs 7 ns.
+#ifdef __bpf__
+#define GW_SUBPROGRAM __attribute__((noinline))
+#else
+#define GW_SUBPROGRAM static inline
+#endif
 #define GW_LIKELY(x) __builtin_expect(!!(x), 1)
 #define GW_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define GW_CACHE_LINE_BYTES 64

@@ -72,6 +72,12 @@ GW_INLINE uint64_t gw_scale(uint64_t index, uint64_t unit)
 #endif
 }
 
+// The simulator runs other packets and the control plane at these points; an engine does
+// nothing.
+#ifndef GW_INTERLEAVE
+#define GW_INTERLEAVE() (void)0
+#endif
+
 GW_INLINE struct gw_tables_header *gw_walk_header(const struct gw_walk *walk)
 {
     return (struct gw_tables_header *)walk->tables;

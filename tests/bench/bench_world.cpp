@@ -58,7 +58,9 @@ gw_capacity capacity(uint32_t cpus, uint32_t pins_max)
             .backends_max = 256,
             .ring_slots_max = 5 * kRingSize,
             .cpus_max = cpus,
-            .pins_max = pins_max};
+            .pins_max = pins_max,
+            .sources_max = 1024,
+            .prefixes_max = 64};
 }
 
 packets::World world()

@@ -63,7 +63,9 @@ TEST(Objects, TheFastPathAndTheProbesAreAcceptedWithTheDefaultSizes)
                                .backends_max = 4096,
                                .ring_slots_max = 4194304,
                                .cpus_max = 16,
-                               .pins_max = 4096};
+                               .pins_max = 4096,
+                               .sources_max = 1024,
+                               .prefixes_max = 64};
     auto layout = tables_layout(capacity);
     ASSERT_OK(layout);
     auto tables = Tables::anonymous(capacity, {});

@@ -136,7 +136,9 @@ gw_capacity case_capacity(uint32_t cpus, uint32_t pins_max)
             .backends_max = 64,
             .ring_slots_max = 4096,
             .cpus_max = cpus,
-            .pins_max = pins_max};
+            .pins_max = pins_max,
+            .sources_max = 1024,
+            .prefixes_max = 64};
 }
 
 Backend parse_backend(Words &words)

@@ -61,6 +61,7 @@ uint32_t read32(const uint32_t *word)
 }  // namespace
 }  // namespace guideway::sim
 
+#undef GW_INTERLEAVE
 #define GW_INTERLEAVE() guideway::sim::interleave()
 #define gw_read_once64 guideway::sim::read64
 #define gw_read_once32 guideway::sim::read32

@@ -14,7 +14,9 @@ gw_capacity capacity_of(const Config &config)
             .backends_max = kBackends,
             .ring_slots_max = kServicesMax * kRingMax,
             .cpus_max = kCpus + 1,  // the last counts what the control plane does
-            .pins_max = config.buckets * GW_PIN_WAYS};
+            .pins_max = config.buckets * GW_PIN_WAYS,
+            .sources_max = 1024,
+            .prefixes_max = 64};
 }
 
 constexpr int64_t kMsNs = 1'000'000;

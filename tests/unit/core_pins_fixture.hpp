@@ -72,7 +72,9 @@ class CorePins : public testing::Test {
                                      .backends_max = 8,
                                      .ring_slots_max = 16,
                                      .cpus_max = 1,
-                                     .pins_max = buckets * GW_PIN_WAYS},
+                                     .pins_max = buckets * GW_PIN_WAYS,
+                                     .sources_max = 1024,
+                                     .prefixes_max = 64},
                                     gw_hash_key{});
         ASSERT_TRUE(tables_);
         tables_->header().pin_times = kTimes;

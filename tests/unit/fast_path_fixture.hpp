@@ -29,7 +29,9 @@ inline constexpr gw_capacity kCapacity{.addresses_max = 16,
                                        .backends_max = 16,
                                        .ring_slots_max = 1024,
                                        .cpus_max = 64,
-                                       .pins_max = 4096};
+                                       .pins_max = 4096,
+                                       .sources_max = 1024,
+                                       .prefixes_max = 64};
 inline constexpr gw_hash_key kKey{};
 
 inline void run(const std::string &command)

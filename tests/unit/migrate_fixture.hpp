@@ -22,7 +22,9 @@ inline constexpr gw_capacity kCapacity{.addresses_max = 16,
                                        .backends_max = 64,
                                        .ring_slots_max = 1000,
                                        .cpus_max = 3,
-                                       .pins_max = 4096};
+                                       .pins_max = 4096,
+                                       .sources_max = 1024,
+                                       .prefixes_max = 64};
 inline constexpr gw_hash_key kKey{{1, 2, 3, 4}};
 inline constexpr gw_address kAddress{.high = GW_IPV4_TAG, .low = 0x0a710ccb};
 

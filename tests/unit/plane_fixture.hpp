@@ -58,7 +58,9 @@ class PlaneTest : public ::testing::Test {
                                               .backends_max = 8,
                                               .ring_slots_max = 4096,
                                               .cpus_max = 1,
-                                              .pins_max = 4096};
+                                              .pins_max = 4096,
+                                              .sources_max = 1024,
+                                              .prefixes_max = 64};
 
     static constexpr SelectionTiming kTiming = {.learning = std::chrono::seconds(10),
                                                 .grace = std::chrono::seconds(1)};

@@ -17,7 +17,9 @@ constexpr gw_capacity kCapacity{.addresses_max = 16,
                                 .backends_max = 1,
                                 .ring_slots_max = 1,
                                 .cpus_max = 1,
-                                .pins_max = 4096};
+                                .pins_max = 4096,
+                                .sources_max = 1024,
+                                .prefixes_max = 64};
 
 class DirectoryTest : public ::testing::Test {
   protected:

@@ -18,7 +18,9 @@ constexpr gw_capacity kSmall{.addresses_max = 4,
                              .backends_max = 16,
                              .ring_slots_max = 1000,
                              .cpus_max = 3,
-                             .pins_max = 4096};
+                             .pins_max = 4096,
+                             .sources_max = 1024,
+                             .prefixes_max = 64};
 constexpr gw_hash_key kKey{{1, 2, 3, 4}};
 
 TEST(Layout, TablesFollowEachOtherWithoutOverlapAndOnWholeLines)
@@ -86,7 +88,9 @@ TEST(Layout, RefusesARegionBeyondWhatTheKernelLoads)
                          .backends_max = 8192,
                          .ring_slots_max = 100 << 20,
                          .cpus_max = 8,
-                         .pins_max = 1 << 20};
+                         .pins_max = 1 << 20,
+                         .sources_max = 1024,
+                         .prefixes_max = 64};
     const auto fits = tables_layout(capacity);
     ASSERT_TRUE(fits);
     EXPECT_LE(fits->total_bytes, GW_TABLES_BYTES_MAX);

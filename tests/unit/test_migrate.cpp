@@ -15,7 +15,9 @@ TEST_F(MigrateTest, GrowsAndKeepsEveryPlace)
                           .backends_max = 8192,
                           .ring_slots_max = 1 << 20,
                           .cpus_max = 5,
-                          .pins_max = 1 << 16});
+                          .pins_max = 1 << 16,
+                          .sources_max = 1024,
+                          .prefixes_max = 64});
     EXPECT_EQ(complaint(to), "");
     expect_the_same(to);
     EXPECT_EQ(to.services()[5].ring_offset, 980U);
@@ -51,7 +53,9 @@ TEST_F(MigrateTest, ShrinksAndClosesUpTheRings)
                           .backends_max = 64,
                           .ring_slots_max = 30,
                           .cpus_max = 1,
-                          .pins_max = 8});
+                          .pins_max = 8,
+                          .sources_max = 1024,
+                          .prefixes_max = 64});
     pin(from_, 5, 1, 40);
     EXPECT_EQ(complaint(to), "");
     expect_the_same(to);
