@@ -1,4 +1,4 @@
-// The packet path's clock, for the control plane: the program is run by hand.
+// The packet path's clocks, for the control plane: the programs are run by hand.
 #include <linux/bpf.h>
 
 #include <bpf/bpf_helpers.h>
@@ -7,6 +7,8 @@
 
 const volatile uint32_t gw_tick_ns_constant = 1000000;
 
+uint64_t gw_clock_ahead_ns = 0;
+
 // In the pins' units; see gw_pins_clock().
 SEC("socket")
 int gw_read_clock(void *context)
@@ -14,6 +16,15 @@ int gw_read_clock(void *context)
     (void)context;
     return (int)((bpf_jiffies64() * gw_tick_ns_constant >> GW_PIN_TICK_SHIFT) &
                  GW_PIN_TICKS_MASK);
+}
+
+// By how much the coarse clock is ahead of the exact one, into the variable.
+SEC("socket")
+int gw_compare_clocks(void *context)
+{
+    (void)context;
+    gw_clock_ahead_ns = bpf_jiffies64() * gw_tick_ns_constant - bpf_ktime_get_ns();
+    return 0;
 }
 
 char gw_license[] SEC("license") = "Dual BSD/GPL";

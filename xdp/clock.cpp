@@ -11,40 +11,73 @@
 
 namespace guideway::xdp {
 
-Result<PinClock> PinClock::open(uint32_t tick_ns)
+namespace {
+
+using Skeleton = std::unique_ptr<clock_bpf, void (*)(clock_bpf *)>;
+
+std::unexpected<Error> failure(const char *verb, const Transcript &transcript)
+{
+    auto error = Error::system(verb, "the program that reads the clock");
+    error.message += transcript.reason();
+    return std::unexpected(std::move(error));
+}
+
+Result<Skeleton> load(uint32_t tick_ns)
 {
     const Transcript transcript;
-    const auto failure = [&transcript](const char *verb) {
-        auto error = Error::system(verb, "the program that reads the clock");
-        error.message += transcript.reason();
-        return std::unexpected(std::move(error));
-    };
-    const std::unique_ptr<clock_bpf, void (*)(clock_bpf *)> skeleton(clock_bpf::open(),
-                                                                     clock_bpf::destroy);
+    Skeleton skeleton(clock_bpf::open(), clock_bpf::destroy);
     if (!skeleton) {
-        return failure("open");
+        return failure("open", transcript);
     }
     skeleton->rodata->gw_tick_ns_constant = tick_ns;
     if (clock_bpf::load(skeleton.get()) != 0) {
-        return failure("load");
+        return failure("load", transcript);
+    }
+    return skeleton;
+}
+
+Result<uint32_t> run(int program)
+{
+    std::array<uint8_t, 64> packet{};
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.data(),
+                .data_size_in = packet.size());
+    if (bpf_prog_test_run_opts(program, &options) != 0) {
+        return std::unexpected(Error::system("run", "the program that reads the clock"));
+    }
+    return options.retval;
+}
+
+}  // namespace
+
+Result<uint64_t> clock_ahead_ns(uint32_t tick_ns)
+{
+    const auto skeleton = load(tick_ns);
+    if (!skeleton) {
+        return std::unexpected(skeleton.error());
+    }
+    if (auto ran = run(bpf_program__fd((*skeleton)->progs.gw_compare_clocks)); !ran) {
+        return std::unexpected(std::move(ran.error()));
+    }
+    return (*skeleton)->bss->gw_clock_ahead_ns;
+}
+
+Result<PinClock> PinClock::open(uint32_t tick_ns)
+{
+    const auto skeleton = load(tick_ns);
+    if (!skeleton) {
+        return std::unexpected(skeleton.error());
     }
     Descriptor program(
-        fcntl(bpf_program__fd(skeleton->progs.gw_read_clock), F_DUPFD_CLOEXEC, 0));
+        fcntl(bpf_program__fd((*skeleton)->progs.gw_read_clock), F_DUPFD_CLOEXEC, 0));
     if (!program.valid()) {
-        return failure("keep");
+        return std::unexpected(Error::system("keep", "the program that reads the clock"));
     }
     return PinClock(std::move(program));
 }
 
 Result<uint32_t> PinClock::now() const
 {
-    std::array<uint8_t, 64> packet{};
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.data(),
-                .data_size_in = packet.size());
-    if (bpf_prog_test_run_opts(program_.get(), &options) != 0) {
-        return std::unexpected(Error::system("run", "the program that reads the clock"));
-    }
-    return options.retval;
+    return run(program_.get());
 }
 
 }  // namespace guideway::xdp

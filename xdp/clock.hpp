@@ -1,4 +1,4 @@
-// The clock that the XDP program reads, as the control plane reads it: the two would drift
+// The clocks that the XDP program reads, as the control plane reads them: the two would drift
 // apart if each took its own.
 #pragma once
 
@@ -8,6 +8,10 @@
 #include "xdp/kernel_objects.hpp"
 
 namespace guideway::xdp {
+
+// By how much the kernel's coarse clock is ahead of its exact one, in ns modulo 2^64: the same, to
+// within a tick, for as long as the kernel runs. `tick_ns` as in the tables' header.
+[[nodiscard]] Result<uint64_t> clock_ahead_ns(uint32_t tick_ns);
 
 class PinClock {
   public:

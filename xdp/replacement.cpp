@@ -14,6 +14,7 @@
 #include "dataplane/tables/migrate.hpp"
 #include "dataplane/tables/pins.hpp"
 #include "xdp/attaching.hpp"
+#include "xdp/clock.hpp"
 #include "xdp/dispatcher.hpp"
 #include "xdp/host.hpp"
 #include "xdp/instance_pins.hpp"
@@ -120,6 +121,11 @@ Result<OpenedTables> make_tables(const gw_capacity &capacity, const gw_layout &l
         return std::unexpected(std::move(tables.error()));
     }
     tables->initialise(hash_key);
+    const auto ahead = clock_ahead_ns(tables->header().tick_ns);
+    if (!ahead) {
+        return std::unexpected(ahead.error());
+    }
+    tables->header().clock_ahead_ns = *ahead;
     return OpenedTables{std::move(*region), std::move(*tables), false, ""};
 }
 

@@ -18,7 +18,8 @@ enum gw_policy_bit {
 // interval a unit. A state that is not ahead of the clock says nothing: its source has its whole
 // burst again, as one that was never seen.
 //
-// Times of states are in 2^-4 ns since the clock's zero (36 years), intervals in 2^-16 ns.
+// Times of states are in 2^-4 ns since the kernel started, good for 18 years; intervals in 2^-16
+// ns.
 #define GW_ARRIVAL_SHIFT 4
 #define GW_INTERVAL_SHIFT 16
 

@@ -417,6 +417,10 @@ Result<void> migrate(const TablesView &from, const Tables &to)
     to.header().last_generation =
         std::max(from.header().last_generation, from.header().active_generation);
     to.header().pin_times = from.header().pin_times;
+    if (from.header().clock_ahead_ns != 0) {
+        // Another reading would move every state of a limit by up to a tick.
+        to.header().clock_ahead_ns = from.header().clock_ahead_ns;
+    }
     return {};
 }
 
