@@ -113,6 +113,20 @@ GW_INLINE void gw_count_refused(const struct gw_walk *walk, gw_slot slot, uint32
     gw_count_event(walk, GW_EVENT_PIN_REFUSED);
 }
 
+// gw_pin_insert, for the verifier to check by itself: only packets that make pins pay for the call.
+GW_SUBPROGRAM uint32_t gw_pin_make(gw_handle handle, uint64_t hash, uint32_t backend,
+                                   uint64_t confirmed, uint64_t second)
+{
+    struct gw_packet *packet = gw_from_handle(handle);
+    struct gw_walk walk;
+    walk.tables = gw_tables(packet);
+    walk.layout = gw_tables_layout(packet);
+    if (!walk.tables) {
+        return GW_INDEX_NONE;
+    }
+    return gw_pin_insert(&walk, hash, backend, confirmed, second);
+}
+
 // The backend that the former tables have pinned the flow to, which is pinned to it again here;
 // GW_OWNER_NONE: none. `is_over`: what they know of the flow does not hold any more.
 GW_INLINE uint32_t gw_select_former(const struct gw_walk *walk, struct gw_packet *packet,
@@ -142,9 +156,9 @@ GW_INLINE uint32_t gw_select_former(const struct gw_walk *walk, struct gw_packet
     gw_count_event(walk, GW_EVENT_PIN_HIT);
     if (!walk->is_icmp_error) {
         // Without room it stays where it is.
-        gw_pin_insert(walk, hash, backend,
-                      (first & GW_PIN_CONFIRMED) | (gw_is_syn(walk) ? 0 : GW_PIN_CONFIRMED),
-                      second | (former_second & GW_PIN_CLOSING));
+        gw_pin_make(gw_to_handle(packet), hash, backend,
+                    (first & GW_PIN_CONFIRMED) | (gw_is_syn(walk) ? 0 : GW_PIN_CONFIRMED),
+                    second | (former_second & GW_PIN_CLOSING));
     }
     return backend;
 }
@@ -188,8 +202,9 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
         return choice.backend;
     }
     GW_INTERLEAVE();
-    pinned = gw_pin_insert(walk, hash, choice.backend, choice.confirmed ? GW_PIN_CONFIRMED : 0,
-                           gw_pin_second(walk, slot_index, now));
+    pinned = gw_pin_make(gw_to_handle(packet), hash, choice.backend,
+                         choice.confirmed ? GW_PIN_CONFIRMED : 0,
+                         gw_pin_second(walk, slot_index, now));
     if (GW_UNLIKELY(pinned == GW_INDEX_NONE)) {
         gw_count_refused(walk, slot, slot_index);
         return choice.unpinned;

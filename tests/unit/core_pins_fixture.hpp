@@ -75,6 +75,8 @@ class CorePins : public testing::Test {
     {
         gw_walk packet_walk = walk(flow, flags);
         gw_packet packet{};
+        packet.tables = tables_->base();
+        packet.layout = &tables_->layout();
         packet.now_ns = now * kTickNs;
         EXPECT_EQ(gw_select(&packet_walk, &packet), GW_REASON_FORWARDED);
         return packet_walk.backend;

@@ -34,6 +34,8 @@ TEST_F(CorePins, TheSameFlowOfAnotherServiceHasAnotherPin)
     EXPECT_EQ(send(9, kSyn), kOwner);
     gw_walk other = walk(9, kAck, 4);
     gw_packet packet{};
+    packet.tables = tables_->base();
+    packet.layout = &tables_->layout();
     packet.now_ns = kNow * kTickNs;
     EXPECT_EQ(gw_select(&other, &packet), GW_REASON_FORWARDED);
     EXPECT_EQ(other.backend, kPrevious);
