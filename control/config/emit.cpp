@@ -32,6 +32,48 @@ std::string hexadecimal(const model::HashKey &key)
     return out;
 }
 
+std::string per(const model::SourceBits &bits, std::optional<model::Family> family)
+{
+    return model::per_text(bits, family)
+        .value_or("{ipv4: " + std::to_string(bits.ipv4) +
+                  ", ipv6: " + std::to_string(bits.ipv6) + "}");
+}
+
+void emit_limits(const std::vector<model::Limit> &limits, std::optional<model::Family> family,
+                 const std::string &indentation, std::string &out)
+{
+    if (limits.empty()) {
+        return;
+    }
+    out += indentation + "limits:\n";
+    for (const model::Limit &limit : limits) {
+        out += indentation + "  - {name: " + scalar(limit.name) +
+               ", per: " + per(limit.per, family) +
+               ", of: " + std::string(model::kLimitOfNames[static_cast<size_t>(limit.of)]) +
+               ", rate: " + model::rate_text(limit.rate) +
+               ", burst: " + model::burst_text(limit.of, limit.burst) + ", mode: " +
+               std::string(model::kLimitModeNames[static_cast<size_t>(limit.mode)]) + "}\n";
+    }
+}
+
+void emit_admission(const model::Admission &admission, std::string &out)
+{
+    std::string keys;
+    const auto add = [&](std::string_view key, const std::string &value) {
+        keys += (keys.empty() ? "" : ", ") + std::string(key) + ": " + value;
+    };
+    if (admission.new_connections) {
+        add("new_connections", model::rate_text(*admission.new_connections));
+    }
+    if (admission.per_backend) {
+        add("per_backend", model::rate_text(*admission.per_backend));
+    }
+    if (admission.burst) {
+        add("burst", model::burst_text(model::LimitOf::kNewConnections, *admission.burst));
+    }
+    out += "    admission: {" + keys + "}\n";
+}
+
 void emit_service(const model::Service &service, std::string &out)
 {
     out += "  - name: " + scalar(service.name) + "\n";
@@ -44,6 +86,10 @@ void emit_service(const model::Service &service, std::string &out)
     constexpr std::string_view kAffinity[] = {"none", "connection", "flow"};
     out +=
         "    affinity: " + std::string(kAffinity[static_cast<size_t>(service.affinity)]) + "\n";
+    emit_limits(service.limits, service.address.family, "    ", out);
+    if (service.admission) {
+        emit_admission(*service.admission, out);
+    }
 }
 
 std::string statuses(const std::vector<model::StatusRange> &ranges)
@@ -165,10 +211,13 @@ std::string emit(const model::Desired &desired)
     out += "  backends: " + std::to_string(capacity.backends) + "\n";
     out += "  ring_slots: " + std::to_string(capacity.ring_slots) + "\n";
     out += "  pins: " + std::to_string(capacity.pins) + "\n";
+    out += "  sources: " + std::to_string(capacity.sources) + "\n";
+    out += "  prefixes: " + std::to_string(capacity.prefixes) + "\n";
     out += "connections:\n";
     out += "  learning_period: " + model::duration_text(desired.connections.learning_period) +
            "\n";
     out += "  idle_timeout: " + model::duration_text(desired.connections.idle_timeout) + "\n";
+    emit_limits(desired.limits, std::nullopt, "", out);
     out += desired.services.empty() ? "services: []\n" : "services:\n";
     for (const model::Service &service : desired.services) {
         emit_service(service, out);

@@ -10,19 +10,20 @@ namespace guideway::config {
 namespace {
 
 constexpr Unsupported kUnsupportedTop[] = {
-    {"limits", "remove it; this version does not limit sources"},
-    {"deny", "remove it; this version has no policy lists"},
-    {"allow", "remove it; this version has no policy lists"},
+    {"deny", "remove it; use guideway deny, whose lists outlive restarts and files",
+     "is not a key of files"},
+    {"allow", "remove it; use guideway allow, whose lists outlive restarts and files",
+     "is not a key of files"},
     {"announce", "remove it; route the service addresses to this host by static routes"},
-    {"admission", "remove it; this version does not limit sources"},
+    {"admission", "move it to the services that it is for", "is a key of services"},
     {"dpdk", "remove it; this version runs on xdp"},
 };
 constexpr Unsupported kUnsupportedService[] = {
-    {"limits", "remove it; this version does not limit sources"},
-    {"deny", "remove it; this version has no policy lists"},
-    {"allow", "remove it; this version has no policy lists"},
+    {"deny", "remove it; use guideway deny, whose lists hold for all services",
+     "is not a key of files"},
+    {"allow", "remove it; use guideway allow, whose lists hold for all services",
+     "is not a key of files"},
     {"announce", "remove it; route the service addresses to this host by static routes"},
-    {"admission", "remove it; this version does not limit sources"},
     {"on_failure", "move it to the service's pool", "is a key of pools"},
     {"health", "move it to the service's pool", "is a key of pools"},
 };
@@ -87,6 +88,8 @@ void Reader::read_capacity(const Node &node, const std::string &path)
         {"backends", false, count(capacity.backends)},
         {"ring_slots", false, count(capacity.ring_slots)},
         {"pins", false, count(capacity.pins)},
+        {"sources", false, count(capacity.sources)},
+        {"prefixes", false, count(capacity.prefixes)},
     };
     read_map(node, path, "capacity", keys, {});
 }
@@ -117,6 +120,7 @@ void Reader::read_service(const Node &node, const std::string &path)
     static constexpr std::string_view kAffinity[] = {"none", "connection", "flow"};
     model::Service &service = desired_.services.emplace_back();
     std::optional<size_t> affinity;
+    const Node *limits = nullptr;
     const Key keys[] = {
         {"name", true,
          [&](const Node &value, const std::string &at) {
@@ -149,6 +153,12 @@ void Reader::read_service(const Node &node, const std::string &path)
          [&](const Node &value, const std::string &at) {
              affinity = choose(value, at, kAffinity, {});
          }},
+        {"limits", false,
+         [&](const Node &value, const std::string & /*at*/) { limits = &value; }},
+        {"admission", false,
+         [&](const Node &value, const std::string &at) {
+             read_admission(value, at, service.admission.emplace());
+         }},
     };
     read_map(node, path, "a service", keys, kUnsupportedService);
     if (affinity) {
@@ -156,8 +166,15 @@ void Reader::read_service(const Node &node, const std::string &path)
     } else if (service.protocol == model::Protocol::kUdp) {
         service.affinity = model::Affinity::kNone;
     }
+    // Whose bits they count depends on the address.
+    if (limits != nullptr) {
+        read_limits(*limits, child(path, "limits"), service.address.family, service.limits);
+    }
     if (unread_.contains(child(path, "listen"))) {
-        unread(child(path, "affinity"));  // of which protocol is not known
+        // Of which protocol and family is not known.
+        unread(child(path, "affinity"));
+        unread(child(path, "limits"));
+        unread(child(path, "admission"));
     }
 }
 
@@ -264,6 +281,10 @@ void Reader::read_top(const Node &root)
          [&](const Node &value, const std::string &at) { read_capacity(value, at); }},
         {"connections", false,
          [&](const Node &value, const std::string &at) { read_connections(value, at); }},
+        {"limits", false,
+         [&](const Node &value, const std::string &at) {
+             read_limits(value, at, std::nullopt, desired_.limits);
+         }},
         {"services", true,
          [&](const Node &value, const std::string &at) {
              read_list(value, at, "a list of services, or [] for none yet",

@@ -60,6 +60,10 @@ class ValueReader {
     void read_duration(const Node &node, const std::string &path, model::Milliseconds &into);
     void read_yes_no(const Node &node, const std::string &path, bool &into);
     void read_health(const Node &node, const std::string &path, model::Health &into);
+    // Of one service, or of all (`family` none).
+    void read_limits(const Node &node, const std::string &path,
+                     std::optional<model::Family> family, std::vector<model::Limit> &into);
+    void read_admission(const Node &node, const std::string &path, model::Admission &into);
     void read_listen(const Node &node, const std::string &path, model::Service &into);
 
     static std::string child(const std::string &path, std::string_view key)
@@ -73,6 +77,16 @@ class ValueReader {
   private:
     void read_status(const Node &node, const std::string &path, model::StatusRange &into);
     void read_passive(const Node &node, const std::string &path, model::PassiveHealth &into);
+    void read_limit(const Node &node, const std::string &path,
+                    std::optional<model::Family> family, model::Limit &into);
+    void read_source_bits(const Node &node, const std::string &path,
+                          std::optional<model::Family> family, model::SourceBits &into);
+    void read_bits(const Node &node, const std::string &path, model::Family family,
+                   model::SourceBits &into);
+    void read_rate(const Node &node, const std::string &path, model::LimitOf of,
+                   model::Rate &into);
+    void read_burst(const Node &node, const std::string &path, model::LimitOf of,
+                    uint64_t &into);
     void unknown_key(const Node::Key &key, std::string_view what, std::span<const Key> keys,
                      std::span<const Unsupported> unsupported);
 };

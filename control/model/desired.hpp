@@ -13,6 +13,7 @@
 
 #include "control/model/address.hpp"
 #include "control/model/health.hpp"
+#include "control/model/limit.hpp"
 
 namespace guideway::model {
 
@@ -34,8 +35,14 @@ inline constexpr uint32_t kAddressesMax = 4096;
 inline constexpr uint32_t kServicesMax = 4096;  // a power of two, as every capacity of it
 inline constexpr uint32_t kBackendsMax = 8192;  // a power of two, as every capacity of it
 inline constexpr uint32_t kRingSlotsMax = 1u << 26;
-inline constexpr uint32_t kPinsMin = 1024;      // a power of two, as every capacity of them
-inline constexpr uint32_t kPinsMax = 33554432;  // a table of 512 MiB
+inline constexpr uint32_t kPinsMin = 1024;         // a power of two, as every capacity of them
+inline constexpr uint32_t kPinsMax = 33554432;     // a table of 512 MiB
+inline constexpr uint32_t kSourcesMin = 1024;      // a power of two, as every capacity of them
+inline constexpr uint32_t kSourcesMax = 33554432;  // a table of 512 MiB
+inline constexpr uint32_t kPrefixesMin = 1024;
+inline constexpr uint32_t kPrefixesMax = 2097152;
+inline constexpr uint32_t kLimitsMax = 1024;        // with what admits connections
+inline constexpr uint32_t kLimitsOfServiceMax = 8;  // with those of the whole instance
 inline constexpr uint32_t kSlotsPerBackendMin = 2;
 inline constexpr int kTunnelSourceBitsMin = 8;  // of the network part
 
@@ -49,6 +56,8 @@ struct Service {
     uint32_t ring_size = kRingSizeDefault;  // prime
     Unmatched unmatched = Unmatched::kDrop;
     Affinity affinity = Affinity::kConnection;  // of UDP: none unless the file says flow
+    std::vector<Limit> limits;                  // of each source
+    std::optional<Admission> admission;
 
     auto operator<=>(const Service &) const = default;
 };
@@ -80,7 +89,9 @@ struct Capacity {
     uint32_t services = 256;
     uint32_t backends = 4096;
     uint32_t ring_slots = 4194304;
-    uint32_t pins = 1048576;  // a power of two
+    uint32_t pins = 1048576;     // a power of two
+    uint32_t sources = 1048576;  // a power of two
+    uint32_t prefixes = 65536;
 
     auto operator<=>(const Capacity &) const = default;
 };
@@ -113,6 +124,7 @@ struct Desired {
     HashKey hash_key = kHashKeyDefault;
     Capacity capacity;
     Connections connections;
+    std::vector<Limit> limits;  // of each source, over all services together
     std::vector<Service> services;
     std::vector<Pool> pools;
 

@@ -10,6 +10,7 @@
 
 #include "control/model/maglev.hpp"
 #include "control/model/validate_health.hpp"
+#include "control/model/validate_limits.hpp"
 
 namespace guideway::model {
 
@@ -36,6 +37,7 @@ class Validator {
         check_backends_against_services();
         check_sums();
         validate_health(desired_, violations_);
+        validate_limits(desired_, violations_);
         return std::move(violations_);
     }
 
@@ -196,6 +198,8 @@ void Validator::check_capacity()
     check_bound("capacity.backends", capacity.backends, 1, kBackendsMax, true);
     check_bound("capacity.ring_slots", capacity.ring_slots, 1, kRingSlotsMax, false);
     check_bound("capacity.pins", capacity.pins, kPinsMin, kPinsMax, true);
+    check_bound("capacity.sources", capacity.sources, kSourcesMin, kSourcesMax, true);
+    check_bound("capacity.prefixes", capacity.prefixes, kPrefixesMin, kPrefixesMax, false);
 }
 
 void Validator::check_connections()

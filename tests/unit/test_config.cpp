@@ -112,22 +112,26 @@ TEST(Config, ReadsWhatIsWrittenAndFillsInTheRest)
 
 TEST(Config, ReadsEveryOtherValue)
 {
-    const auto document = parse(
-        "edge.yaml",
-        "{instance: \"1\", interfaces: [eth0], engine: xdp, xdp_mode: generic, hash_key: "
-        "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F, capacity: "
-        "{addresses: 3, services: 4, backends: 8, ring_slots: 100, pins: 2048}, connections: "
-        "{learning_period: 1s, idle_timeout: 7d}, services: [], pools: []}");
+    const auto document =
+        parse("edge.yaml",
+              "{instance: \"1\", interfaces: [eth0], engine: xdp, xdp_mode: generic, hash_key: "
+              "000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1E1F, capacity: "
+              "{addresses: 3, services: 4, backends: 8, ring_slots: 100, pins: 2048, sources: "
+              "4096, prefixes: 5000}, connections: "
+              "{learning_period: 1s, idle_timeout: 7d}, services: [], pools: []}");
     ASSERT_TRUE(document) << all(document.error());
     EXPECT_EQ(document->desired.instance, "1");
     EXPECT_EQ(document->desired.xdp_mode, model::XdpMode::kGeneric);
     for (size_t i = 0; i < 32; i++) {
         EXPECT_EQ(document->desired.hash_key[i], i);
     }
-    EXPECT_EQ(
-        document->desired.capacity,
-        (model::Capacity{
-            .addresses = 3, .services = 4, .backends = 8, .ring_slots = 100, .pins = 2048}));
+    EXPECT_EQ(document->desired.capacity, (model::Capacity{.addresses = 3,
+                                                           .services = 4,
+                                                           .backends = 8,
+                                                           .ring_slots = 100,
+                                                           .pins = 2048,
+                                                           .sources = 4096,
+                                                           .prefixes = 5000}));
     EXPECT_EQ(document->desired.connections.learning_period, std::chrono::seconds(1));
     EXPECT_EQ(document->desired.connections.idle_timeout, std::chrono::days(7));
 }

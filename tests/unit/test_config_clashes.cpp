@@ -259,7 +259,12 @@ TEST(ConfigClashes, CapacitiesOutOfBounds)
                           {"ring_slots", "67108864", "67108865", "from 1 to 67108864"},
                           {"pins", "1024", "512", "a power of two from 1024 to 33554432"},
                           {"pins", "33554432", "1048577", "a power of two from 1024 to "},
-                          {"pins", "2048", "67108864", "a power of two from 1024 to "}};
+                          {"pins", "2048", "67108864", "a power of two from 1024 to "},
+                          {"sources", "1024", "512", "a power of two from 1024 to 33554432"},
+                          {"sources", "33554432", "67108864", "a power of two from 1024 to"},
+                          {"sources", "2048", "3000", "a power of two from 1024 to 33554432"},
+                          {"prefixes", "1024", "1023", "from 1024 to 2097152"},
+                          {"prefixes", "2097152", "2097153", "from 1024 to 2097152"}};
     for (const auto &[key, good, bad, rule] : cases) {
         const std::string column = std::to_string(5 + key.size());
         expect(with_capacity(key, good), {});

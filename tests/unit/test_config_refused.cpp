@@ -57,7 +57,7 @@ TEST(ConfigRefused, UnknownKeys)
 TEST(ConfigRefused, WhatIsNotYetSupported)
 {
     Parts parts;
-    parts.top += "engine: dpdk\nlimits: []\nannounce: arp\n";
+    parts.top += "engine: dpdk\nadmission: {}\nannounce: arp\n";
     parts.source = "deny: [10.0.0.0/8]\n";
     parts.services = service(
         "listen: 'tcp://203.0.113.10:443', forwarding: gue, health: {}, on_failure: keep");
@@ -66,9 +66,9 @@ TEST(ConfigRefused, WhatIsNotYetSupported)
         "[]\n";
     expect(parts.text(),
            {"3:9: engine: 'dpdk' is not yet supported; expected one of: xdp",
-            "4:1: 'limits' is not yet supported; remove it",
+            "4:1: 'admission' is a key of services; move it to the services",
             "5:1: 'announce' is not yet supported; remove it",
-            "6:1: 'deny' is not yet supported; remove it",
+            "6:1: 'deny' is not a key of files; remove it; use guideway deny",
             "8:74: services[0].forwarding: 'gue' is not yet supported; expected "
             "one of: ipip",
             "8:79: 'health' is a key of pools; move it to the service's pool",
