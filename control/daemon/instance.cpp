@@ -40,8 +40,8 @@ gw_capacity to_table_capacity(const model::Capacity &capacity)
             .ring_slots_max = capacity.ring_slots,
             .cpus_max = xdp::possible_cpus() + 1,  // the last is the control plane's
             .pins_max = capacity.pins,
-            .sources_max = 1048576,
-            .prefixes_max = 65536};
+            .sources_max = capacity.sources,
+            .prefixes_max = capacity.prefixes};
 }
 
 plane::SelectionTiming timing_of(const model::Connections &connections)

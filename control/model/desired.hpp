@@ -41,8 +41,9 @@ inline constexpr uint32_t kSourcesMin = 1024;      // a power of two, as every c
 inline constexpr uint32_t kSourcesMax = 33554432;  // a table of 512 MiB
 inline constexpr uint32_t kPrefixesMin = 1024;
 inline constexpr uint32_t kPrefixesMax = 2097152;
-inline constexpr uint32_t kLimitsMax = 1024;        // with what admits connections
-inline constexpr uint32_t kLimitsOfServiceMax = 8;  // with those of the whole instance
+inline constexpr uint32_t kLimitsMax = 1024;  // with what admits connections
+inline constexpr uint32_t kLimitsOfServiceMax =
+    8;  // with its admission and those of the instance
 inline constexpr uint32_t kSlotsPerBackendMin = 2;
 inline constexpr int kTunnelSourceBitsMin = 8;  // of the network part
 

@@ -114,6 +114,9 @@ struct Limit {
 [[nodiscard]] std::string default_limit_name(LimitOf of, const SourceBits &per,
                                              std::optional<Family> family);
 
+// By which it is known among the limits of its service.
+inline constexpr std::string_view kAdmissionName = "admission";
+
 // New connections that a service takes, whoever they come from; at least one of the rates.
 struct Admission {
     std::optional<Rate> new_connections;

@@ -101,6 +101,10 @@ void LimitsValidator::check_limit(const Limit &limit, const Service *service,
         report(path + ".name", quoted(limit.name) + " is not a name for a limit",
                "names are " + std::string(kNameRule));
     }
+    if (limit.name == kAdmissionName) {
+        report(path + ".name", quoted(limit.name) + " is what admission itself is called",
+               "give the limit another name");
+    }
     check_bits(limit.per.ipv4, Family::kIpv4, path + ".per");
     check_bits(limit.per.ipv6, Family::kIpv6, path + ".per");
     if (limit.of == LimitOf::kNewConnections && service != nullptr &&
@@ -151,17 +155,19 @@ void LimitsValidator::check_number(const Service &service, const std::string &pa
         static_cast<size_t>(std::ranges::count_if(desired_.limits, [&](const Limit &limit) {
             return limit.of != LimitOf::kNewConnections || service.protocol == Protocol::kTcp;
         }));
-    const size_t count = of_instance + service.limits.size();
+    const size_t others = of_instance + (service.admission ? 1 : 0);
+    const size_t count = others + service.limits.size();
     if (desired_.limits.size() > kLimitsOfServiceMax || count <= kLimitsOfServiceMax) {
         return;
     }
-    report(item(path + ".limits", kLimitsOfServiceMax - of_instance),
+    report(others > kLimitsOfServiceMax ? path + ".admission"
+                                        : item(path + ".limits", kLimitsOfServiceMax - others),
            "service " + quoted(service.name) + " has " + std::to_string(count) + " limits" +
                (of_instance > 0
                     ? ", " + std::to_string(of_instance) + " of them those of the instance"
                     : ""),
            "at most " + std::to_string(kLimitsOfServiceMax) +
-               ", with those of the instance that apply to it");
+               ", with its admission and those of the instance that apply to it");
 }
 
 void LimitsValidator::check_admission(const Service &service, const std::string &path)

@@ -228,6 +228,27 @@ std::span<gw_pin_bucket> Tables::pin_buckets() const
     return {at<gw_pin_bucket>(base_, layout_.pins_offset), layout_.pin_buckets_mask + 1UL};
 }
 
+std::span<gw_limit> Tables::limits() const
+{
+    return {at<gw_limit>(base_, layout_.limits_offset), GW_LIMITS_MAX};
+}
+
+std::span<gw_source_bucket> Tables::source_buckets() const
+{
+    return {at<gw_source_bucket>(base_, layout_.sources_offset),
+            layout_.source_buckets_mask + 1UL};
+}
+
+std::span<uint64_t> Tables::source_cells() const
+{
+    return {at<uint64_t>(base_, layout_.cells_offset), layout_.source_buckets_mask + 1UL};
+}
+
+std::span<gw_limited> Tables::limited() const
+{
+    return {at<gw_limited>(base_, layout_.limited_offset), GW_LIMITED_MAX};
+}
+
 gw_counters_area &Tables::counters_area(uint32_t cpu) const
 {
     return *at<gw_counters_area>(
@@ -245,6 +266,12 @@ gw_backend_traffic *backend_traffic(gw_counters_area &area, const gw_layout &lay
 {
     return at<gw_backend_traffic>(reinterpret_cast<uint8_t *>(&area),
                                   layout.counters_backends_offset);
+}
+
+gw_excess &excess_of(gw_counters_area &area, const gw_layout &layout, uint32_t limit)
+{
+    return at<gw_excess>(reinterpret_cast<uint8_t *>(&area),
+                         layout.counters_excess_offset)[limit];
 }
 
 void add(gw_traffic &sum, const gw_traffic &part)
@@ -297,6 +324,24 @@ gw_backend_traffic Tables::backend_counters(uint32_t backend) const
         add(sum, backend_traffic(counters_area(cpu), layout_)[backend]);
     }
     return sum;
+}
+
+gw_excess Tables::excess_counters(uint32_t limit) const
+{
+    gw_excess sum{};
+    for (uint32_t cpu = 0; cpu < capacity_.cpus_max; cpu++) {
+        const auto &excess = excess_of(counters_area(cpu), layout_, limit);
+        sum.packets += gw_read_once64(&excess.packets);
+        sum.bytes += gw_read_once64(&excess.bytes);
+    }
+    return sum;
+}
+
+void Tables::clear_excess_counters(uint32_t limit) const
+{
+    for (uint32_t cpu = 0; cpu < capacity_.cpus_max; cpu++) {
+        excess_of(counters_area(cpu), layout_, limit) = {};
+    }
 }
 
 void Tables::clear_service_counters(uint32_t service) const

@@ -68,13 +68,20 @@ class Tables {
     [[nodiscard]] std::span<gw_backend> backends() const;
     [[nodiscard]] std::span<gw_slot> ring_slots() const;
     [[nodiscard]] std::span<gw_pin_bucket> pin_buckets() const;
+    [[nodiscard]] std::span<gw_limit> limits() const;
+    [[nodiscard]] std::span<gw_source_bucket> source_buckets() const;
+    [[nodiscard]] std::span<uint64_t> source_cells() const;
+    [[nodiscard]] std::span<gw_limited> limited() const;
     [[nodiscard]] gw_counters_area &counters_area(uint32_t cpu) const;
     [[nodiscard]] CounterTotals counters() const;
     [[nodiscard]] gw_backend_traffic backend_counters(uint32_t backend) const;
+    // What exceeded a limit, on all CPUs.
+    [[nodiscard]] gw_excess excess_counters(uint32_t limit) const;
     // Zeroes the counters of one index on every CPU, before the index is given to another.
     // Packets of a service go on to count among the forwarded ones.
     void clear_service_counters(uint32_t service) const;
     void clear_backend_counters(uint32_t backend) const;
+    void clear_excess_counters(uint32_t limit) const;
 
   private:
     Tables(uint8_t *base, const gw_capacity &capacity, const gw_layout &layout)

@@ -25,6 +25,10 @@ uint32_t record_bytes_min(uint32_t kind)
             return sizeof(gw_traffic);
         case GW_SECTION_COUNTED_BACKENDS:
             return sizeof(gw_backend_traffic);
+        case GW_SECTION_LIMITS:
+            return sizeof(gw_limit);
+        case GW_SECTION_COUNTED_EXCESS:
+            return sizeof(gw_excess);
         default:
             return 0;
     }
@@ -44,6 +48,10 @@ uint32_t record_bytes_exactly(uint32_t kind)
             return sizeof(gw_slot);
         case GW_SECTION_PINS:
             return sizeof(gw_pin_bucket);
+        case GW_SECTION_SOURCES:
+            return sizeof(gw_source_bucket);
+        case GW_SECTION_SOURCE_CELLS:
+            return sizeof(uint64_t);
         default:
             return 0;
     }
@@ -51,7 +59,8 @@ uint32_t record_bytes_exactly(uint32_t kind)
 
 bool is_counted(uint32_t kind)
 {
-    return kind >= GW_SECTION_COUNTED_REASONS && kind <= GW_SECTION_COUNTED_BACKENDS;
+    return (kind >= GW_SECTION_COUNTED_REASONS && kind <= GW_SECTION_COUNTED_BACKENDS) ||
+           kind == GW_SECTION_COUNTED_EXCESS;
 }
 
 Error damaged(const gw_section &section, const std::string &what)
@@ -79,7 +88,8 @@ Result<void> check_section(const gw_section &section, uint64_t bytes)
                                        "has records of a size that none of this "
                                        "layout version has"));
     }
-    if (section.kind == GW_SECTION_PINS &&
+    if ((section.kind == GW_SECTION_PINS || section.kind == GW_SECTION_SOURCES ||
+         section.kind == GW_SECTION_SOURCE_CELLS) &&
         (section.records == 0 || (section.records & (section.records - 1)) != 0)) {
         return std::unexpected(damaged(section, "is not of a power of two"));
     }

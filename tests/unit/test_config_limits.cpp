@@ -306,6 +306,8 @@ TEST(ConfigLimitsRefused, NothingMoreOfAServiceWhoseAddressIsNotKnown)
 
 TEST(ConfigLimitsRefused, LimitsThatAreTheSame)
 {
+    expect(with_limit("name: admission, per: source, of: packets, rate: 10/s"),
+           {"10:16: 'admission' is what admission itself is called; give the limit another"});
     expect(
         with_limits({"per: source, of: packets, rate: 1/s",
                      "name: other, per: source/32, of: packets, rate: 60/m, burst: 7"}),
@@ -356,12 +358,19 @@ TEST(ConfigLimitsRefused, MoreThanAPacketLooksAt)
             of_instance == 0 ? "" : "limits:\n" + many_limits(of_instance, "  "));
     };
     expect(text(8, 0), {});
-    expect(text(9, 0), {"18:9: service 'api' has 9 limits; at most 8, with those of the "
-                        "instance that apply to it"});
+    expect(text(9, 0), {"18:9: service 'api' has 9 limits; at most 8, with its "
+                        "admission and those of the instance that apply to it"});
     expect(text(1, 7), {});
     expect(text(2, 7), {"11:9: service 'api' has 9 limits, 7 of them those of the instance; at "
                         "most 8"});
     expect(text(1, 9), {"24:5: the instance has 9 limits; at most 8"});
+    // What admits connections is one of them.
+    const std::string admission = "    admission: {per_backend: 1/s}\n";
+    expect(with_service(kTcp, admission + "    limits:\n" + many_limits(7, "      ")), {});
+    expect(with_service(kTcp, admission + "    limits:\n" + many_limits(8, "      ")),
+           {"18:9: service 'api' has 9 limits; at most 8"});
+    expect(with_service(kTcp, admission, "limits:\n" + many_limits(8, "  ")),
+           {"9:16: service 'api' has 9 limits, 8 of them those of the instance; at most 8"});
     // One of new connections is none of UDP's.
     const std::string connections = "limits: [{per: source, of: new_connections, rate: 1/s}]\n";
     expect(with_service(kUdp, "    limits:\n" + many_limits(8, "      "), connections), {});
