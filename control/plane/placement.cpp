@@ -4,26 +4,10 @@
 #include <span>
 #include <string_view>
 
+#include "control/plane/identity.hpp"
+
 namespace guideway::plane {
 namespace {
-
-// FNV-1a, 64 bits: names an object in the tables for the next daemon that adopts them.
-class Identity {
-  public:
-    Identity &add(std::string_view text)
-    {
-        for (char c : text) {
-            add_byte(static_cast<uint8_t>(c));
-        }
-        add_byte(0);
-        return *this;
-    }
-    [[nodiscard]] uint64_t value() const { return hash_ == 0 ? 1 : hash_; }
-
-  private:
-    void add_byte(uint8_t byte) { hash_ = (hash_ ^ byte) * 0x100000001b3ULL; }
-    uint64_t hash_ = 0xcbf29ce484222325ULL;
-};
 
 std::set<std::string> pools_in_use(const model::Desired &desired)
 {

@@ -29,10 +29,23 @@ uint32_t ring_weight(uint32_t weight, const model::Condition &condition)
         1, static_cast<uint32_t>(uint64_t{weight} * condition.share_percent / 100));
 }
 
+uint32_t count_distinct(const std::vector<uint32_t> &owners)
+{
+    std::vector<bool> owns(GW_OWNER_MASK + 1UL);
+    for (const uint32_t owner : owners) {
+        owns[owner & GW_OWNER_MASK] = true;
+    }
+    owns[GW_OWNER_NONE] = false;
+    return static_cast<uint32_t>(std::ranges::count(owns, true));
+}
+
 }  // namespace
 
 Plane::Plane(Tables &tables, std::function<void()> quiesce, SelectionTiming timing, Moment now)
-    : tables_(tables), quiesce_(std::move(quiesce)), selection_(tables, timing, now)
+    : tables_(tables),
+      quiesce_(std::move(quiesce)),
+      selection_(tables, timing, now),
+      policing_(tables)
 {
     retire_unnamed_services(now);
 }
@@ -62,6 +75,9 @@ Result<void> Plane::fits(const model::Desired &desired) const
     if (auto placement = place(tables_, services_in_force_, desired); !placement) {
         return std::unexpected(std::move(placement.error()));
     }
+    if (auto limits = policing_.place(services_in_force_, desired); !limits) {
+        return std::unexpected(std::move(limits.error()));
+    }
     return {};
 }
 
@@ -72,12 +88,18 @@ Result<void> Plane::apply(const model::Desired &desired, const Observed &observe
     if (!placement) {
         return std::unexpected(std::move(placement.error()));
     }
+    auto limits = policing_.place(services_in_force_, desired);
+    if (!limits) {
+        return std::unexpected(std::move(limits.error()));
+    }
     quiesce_();  // makes every idle copy safe to write
 
+    policing_.collect(services_in_force_, *limits);
     write_idle_directory(tables_, placement->directory);
     note_owners();
     write_backends(desired, *placement, observed, now);
-    write_rings(desired, *placement, now);
+    const auto backends = write_rings(desired, *placement, now);
+    policing_.write(desired, *limits, placement->services, backends);
     activate_idle_directory(tables_);
 
     const std::set<uint32_t> before = std::exchange(
@@ -286,8 +308,10 @@ void Plane::write_leaving(const Observed &observed)
     }
 }
 
-void Plane::write_rings(const model::Desired &desired, const Placement &placement, Moment now)
+std::vector<uint32_t> Plane::write_rings(const model::Desired &desired,
+                                         const Placement &placement, Moment now)
 {
+    std::vector<uint32_t> backends;
     desired_services_.clear();
     std::set<uint32_t> dead;
     for (uint32_t i = 0; i < tables_.backends().size(); i++) {
@@ -320,10 +344,13 @@ void Plane::write_rings(const model::Desired &desired, const Placement &placemen
                 pool.push_back(&view);
             }
         }
-        selection_.retarget(index, rings_.owners(slots, pool, dead), now);
+        const auto owners = rings_.owners(slots, pool, dead);
+        backends.push_back(count_distinct(owners));
+        selection_.retarget(index, owners, now);
         desired_services_.emplace_back(service, index);
     }
     rings_.forget_unused();
+    return backends;
 }
 
 std::vector<ServiceView> Plane::services() const

@@ -5,7 +5,8 @@
 //  - a service's index, ring and directory entry exist before the directory names it, and
 //    are given back only after every packet that could have seen them has ended;
 //  - a backend's headers are written into the copy that is not in use;
-//  - a ring slot is one word, and selection.hpp is what changes it.
+//  - a ring slot is one word, and selection.hpp is what changes it;
+//  - limits are policing.hpp's.
 // `quiesce` is how the engine says that every packet begun before the call has ended.
 #pragma once
 
@@ -23,6 +24,7 @@
 #include "control/model/next_hop.hpp"
 #include "control/plane/backend_view.hpp"
 #include "control/plane/placement.hpp"
+#include "control/plane/policing.hpp"
 #include "control/plane/rings.hpp"
 #include "control/plane/selection.hpp"
 #include "dataplane/error.hpp"
@@ -88,6 +90,8 @@ class Plane {
     [[nodiscard]] const std::vector<BackendView> &backends() const { return backend_views_; }
     [[nodiscard]] std::vector<ServiceView> services() const;
     [[nodiscard]] const Selection &selection() const { return selection_; }
+    [[nodiscard]] Policing &policing() { return policing_; }
+    [[nodiscard]] const Policing &policing() const { return policing_; }
     [[nodiscard]] uint32_t ring_slots_used() const;
 
   private:
@@ -106,12 +110,15 @@ class Plane {
     [[nodiscard]] BackendState state_of(const BackendView &view,
                                         const model::Condition &condition, bool is_resolved,
                                         Moment now);
-    void write_rings(const model::Desired &desired, const Placement &placement, Moment now);
+    // Returns, for each service, how many backends take its new flows.
+    [[nodiscard]] std::vector<uint32_t> write_rings(const model::Desired &desired,
+                                                    const Placement &placement, Moment now);
 
     Tables &tables_;
     std::function<void()> quiesce_;
     Rings rings_;
     Selection selection_;
+    Policing policing_;
     std::set<uint32_t> services_in_force_;
     std::set<uint32_t> backends_in_force_;
     // Names of backends by index, also of those that are leaving.

@@ -127,14 +127,15 @@ class PlaneTest : public ::testing::Test {
         [[nodiscard]] uint8_t mac_last() const { return frame.at(5); }
     };
 
-    // A segment from 192.0.2.1 and `source_port` to the service.
-    Sent send(uint16_t source_port, uint16_t port = 443, uint8_t flags = GW_TCP_SYN)
+    // A segment from 192.0.2.1 (or another last byte) and `source_port` to the service.
+    Sent send(uint16_t source_port, uint16_t port = 443, uint8_t flags = GW_TCP_SYN,
+              uint8_t source_last = 1)
     {
         std::array<uint8_t, 256> buffer{};
         const std::vector<uint8_t> frame = {
             // clang-format off
             2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 0,
-            0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 1, 203, 0, 113, 10,
+            0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, source_last, 203, 0, 113, 10,
             static_cast<uint8_t>(source_port >> 8), static_cast<uint8_t>(source_port),
             static_cast<uint8_t>(port >> 8), static_cast<uint8_t>(port), 0, 0, 0, 1, 0, 0,
             0, 0, 0x50, 2, 0, 0, 0, 0, 0, 0,
@@ -148,6 +149,7 @@ class PlaneTest : public ::testing::Test {
                          .tables = tables_.base(),
                          .layout = &tables_.layout(),
                          .now_ns = nanoseconds(),
+                         .exact_ns = nanoseconds(),
                          .ingress_ifindex = 7,
                          .cpu = 0,
                          .generation = 1};
