@@ -281,13 +281,18 @@ TEST_F(PlaneLimits, TakingALimitOffAndOnIsNoFreshBurst)
     service().limits = {limit("some", "1/h", 5)};
     apply(desired_);
     EXPECT_EQ(forwarded(9), 5);
+    const uint32_t index = view("some").index;
     const auto with = desired_;
     service().limits.clear();
     apply(desired_);
     apply(desired_);
     EXPECT_EQ(records(), 0U);
     EXPECT_EQ(forwarded(9), 9);
-    apply(with);
+    desired_.limits = {limit("before", "1/s", 100)};
+    apply(desired_);
+    desired_.services = with.services;
+    apply(desired_);
+    EXPECT_NE(view("some").index, index);
     EXPECT_EQ(forwarded(9), 0);
 }
 
@@ -304,7 +309,10 @@ TEST_F(PlaneLimits, OfAServiceThatGoesAreGoneAfterIt)
     EXPECT_EQ(records(), 2U) << "packets may be on their way";
     EXPECT_TRUE(plane_.policing().limits().empty());
     apply(desired_);
-    EXPECT_EQ(records(), 0U) << "though its pins may still be there";
+    EXPECT_EQ(records(), 0U);
+    EXPECT_NE(tables_.services()[1].identity, 0U) << "its pins may still be there";
+    EXPECT_EQ(words(1), std::vector<uint32_t>(8, 0)) << "the next daemon must not be misled";
+    EXPECT_EQ(tables_.services()[1].policy, 0U);
 }
 
 TEST_F(PlaneLimits, MoreThanThereAreRecordsDoNotFit)
@@ -378,6 +386,7 @@ TEST_F(PlaneLimits, ARecordThatNobodyNamesIsTakenUpOrFreed)
 {
     service().limits = {limit("some", "1/h", 5)};
     apply(desired_);
+    EXPECT_EQ(forwarded(9), 5);
     const auto made = record("some");
     const uint32_t index = view("some").index;
     tables_.services()[0].limits[0] = 0;
@@ -388,6 +397,7 @@ TEST_F(PlaneLimits, ARecordThatNobodyNamesIsTakenUpOrFreed)
     EXPECT_EQ(view("some", &next).index, index);
     EXPECT_EQ(tables_.limits()[index].interval, made.interval);
     EXPECT_EQ(words(0)[0], index + 1);
+    EXPECT_EQ(view("some", &next).excess.packets, 4U);
     EXPECT_EQ(tables_.limits()[77].identity, 0U);
 }
 
