@@ -13,6 +13,7 @@
 
 #include "dataplane/tables/migrate.hpp"
 #include "dataplane/tables/pins.hpp"
+#include "dataplane/tables/sources.hpp"
 #include "xdp/attaching.hpp"
 #include "xdp/clock.hpp"
 #include "xdp/dispatcher.hpp"
@@ -191,6 +192,8 @@ Result<Opening> open_pinned(const std::filesystem::path &pin_directory,
     if (auto migrated = migrate(view_of(*pinned.present), made->tables); !migrated) {
         return std::unexpected(std::move(migrated.error()).within("cannot replace the tables"));
     }
+    // Again when all packets go by the new ones; so that until then no source has a burst anew.
+    std::ignore = merge_sources(view_of(*pinned.present), TablesView::of(made->tables));
     made->adopted = true;
     if (pinned.former) {
         // Only one can be looked up beside the new ones.
@@ -408,6 +411,7 @@ void Replacement::State::go_back()
 {
     quiesce();
     std::ignore = copy_pins(TablesView::of(to.tables), view_of(formers.front()));
+    std::ignore = merge_sources(TablesView::of(to.tables), view_of(formers.front()));
     active().store(0);
     // By this a program that could not be taken off again is known to be ours, and is replaced.
     to.tables.header().successor = formers.front().region().map_id;
@@ -438,6 +442,7 @@ void Replacement::move()
         const auto moved = move_pins(view_of(former), TablesView::of(state_->to.tables));
         pins.moved += moved.moved;
         pins.no_room += moved.no_room;
+        std::ignore = merge_sources(view_of(former), TablesView::of(state_->to.tables));
         move_counters(view_of(former), state_->to.tables);
     }
     const auto &services = state_->to.tables.services();

@@ -9,6 +9,7 @@
 #include "dataplane/core/layout.h"
 #include "dataplane/tables/directory.hpp"
 #include "dataplane/tables/pins.hpp"
+#include "dataplane/tables/sources.hpp"
 
 namespace guideway {
 namespace {
@@ -173,6 +174,9 @@ Result<MovedServices> services_of(const TablesView &from,
         if (record.affinity > GW_AFFINITY_FLOW) {
             return std::unexpected(damaged(service_name(entry.service) + " has affinity " +
                                            std::to_string(record.affinity)));
+        }
+        if (auto limits = check_limits(from, entry.service, record); !limits) {
+            return std::unexpected(std::move(limits.error()));
         }
         services.emplace(entry.service, MovedService{record, record.ring_offset});
     }
@@ -410,6 +414,7 @@ Result<void> migrate(const TablesView &from, const Tables &to)
     if (auto written = write_backends(from, backends, to); !written) {
         return written;
     }
+    copy_limits(from, to);
     if (auto written = write_directory(*entries, to); !written) {
         return written;
     }
@@ -460,6 +465,8 @@ void move_counters(const TablesView &from, const Tables &to)
         move_section(from.counted(GW_SECTION_COUNTED_BACKENDS, cpu),
                      target.counted(GW_SECTION_COUNTED_BACKENDS, last),
                      sizeof(gw_backend_traffic));
+        move_section(from.counted(GW_SECTION_COUNTED_EXCESS, cpu),
+                     target.counted(GW_SECTION_COUNTED_EXCESS, last), sizeof(gw_excess));
         const auto counted = from.counted(GW_SECTION_COUNTED_SERVICES, cpu);
         for (uint32_t i = 0; i < counted.records(); i++) {
             if (i < services.records() && to.services()[i].identity != 0) {

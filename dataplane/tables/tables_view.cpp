@@ -78,7 +78,8 @@ Result<void> check_section(const gw_section &section, uint64_t bytes)
         return std::unexpected(damaged(section, "reaches beyond them"));
     }
     if (section.offset % sizeof(uint64_t) != 0 ||
-        section.record_bytes % sizeof(uint32_t) != 0) {
+        section.record_bytes % sizeof(uint32_t) != 0 ||
+        (section.kind == GW_SECTION_LIMITS && section.record_bytes % sizeof(uint64_t) != 0)) {
         return std::unexpected(damaged(section, "is not aligned"));
     }
     const uint32_t exactly = record_bytes_exactly(section.kind);

@@ -250,47 +250,6 @@ TEST_F(MigrateTest, ShorterThanAHeaderIsRefused)
     EXPECT_FALSE(TablesView::of(std::span<uint8_t>(from_.base(), 4095)));
 }
 
-// The same tables as a build would have laid them out whose records are longer, whose sections
-// are in another order, and which has a section that this build does not know.
-class Relaid {
-  public:
-    Relaid(const Tables &tables, uint32_t grown_bytes)
-        : bytes_(uint64_t{tables.layout().total_bytes} * 3)
-    {
-        const auto &old = tables.header();
-        auto &head = *reinterpret_cast<gw_tables_header *>(bytes_.data());
-        std::memcpy(&head, &old, offsetof(gw_tables_header, sections));
-        std::memset(bytes_.data() + sizeof(gw_tables_header), 0x55, 64);
-        std::memset(&head.capacity, 0x77, sizeof(head.capacity) + sizeof(head.layout));
-        head.sections_used = 0;
-        uint32_t at = GW_HEADER_BYTES;
-        head.sections[head.sections_used++] = {999, at, 8, 8};
-        at += 64;
-        for (uint32_t i = old.sections_used; i-- > 0;) {
-            auto section = old.sections[i];
-            const bool grows =
-                section.kind == GW_SECTION_SERVICES || section.kind == GW_SECTION_BACKENDS;
-            if (section.kind < GW_SECTION_COUNTED_REASONS) {
-                const uint8_t *from = tables.base() + section.offset;
-                const uint32_t old_bytes = section.record_bytes;
-                section.record_bytes += grows ? grown_bytes : 0;
-                section.offset = at;
-                for (uint32_t r = 0; r < section.records; r++) {
-                    std::memset(&bytes_[at], 0xab, section.record_bytes);
-                    std::memcpy(&bytes_[at], from + uint64_t{old_bytes} * r, old_bytes);
-                    at += section.record_bytes;
-                }
-                at = static_cast<uint32_t>(gw_align_up(at, 64));
-            }
-            head.sections[head.sections_used++] = section;
-        }
-    }
-    [[nodiscard]] std::span<uint8_t> bytes() { return bytes_; }
-
-  private:
-    std::vector<uint8_t> bytes_;
-};
-
 TEST_F(MigrateTest, ReadsTablesOfAnotherLayout)
 {
     ASSERT_TRUE(pin(from_, 5, 77, 7));
