@@ -14,7 +14,7 @@ std::string_view advice(int code)
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
             return "; the file is damaged: restore it from a backup, or move it away to start "
-                   "without a configuration";
+                   "without what it holds";
         case SQLITE_FULL:
             return "; free some space and try again, nothing was changed";
         case SQLITE_BUSY:

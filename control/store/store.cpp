@@ -1,10 +1,6 @@
 #include "control/store/store.hpp"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <boost/crc.hpp>
 #include <initializer_list>
@@ -12,6 +8,7 @@
 #include <utility>
 
 #include "control/store/database.hpp"
+#include "control/store/database_file.hpp"
 #include "control/store/event_table.hpp"
 #include "control/store/overrides_json.hpp"
 
@@ -24,10 +21,6 @@ struct Store::State {
 
 namespace {
 
-constexpr int64_t kApplicationId = 0x47574159;  // "GWAY"
-constexpr int64_t kSchemaVersion = 1;
-// The smallest page that SQLite knows. It takes a file of a byte or none for a new database.
-constexpr off_t kDatabaseBytesMin = 512;
 // Older revisions go, so that a script which sets weights does not fill the disk.
 constexpr int64_t kRevisionsKept = 10'000;
 
@@ -50,6 +43,12 @@ constexpr std::string_view kSchema = R"(
     ) STRICT;
     CREATE INDEX revisions_by_file ON revisions (file);
 )";
+
+constexpr DatabaseFormat kFormat{
+    .application_id = 0x47574159,  // "GWAY"
+    .version = 1,
+    .schema = kSchema,
+};
 
 constexpr std::string_view kSelectRevisions =
     "SELECT number, created_at, cause, files.name, files.text, overrides, summary, crc "
@@ -78,131 +77,6 @@ std::string now_rfc3339()
     ::gmtime_r(&now, &parts);
     char text[sizeof("9999-12-31T23:59:59Z") + 8];
     return {text, ::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts)};
-}
-
-Result<void> sync_directory(const std::filesystem::path &directory)
-{
-    const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) {
-        return std::unexpected(Error::system("open the directory", directory.string()));
-    }
-    const int result = ::fsync(fd);
-    const int error_number = errno;
-    ::close(fd);
-    if (result != 0) {
-        return std::unexpected(
-            Error::system("write to disk the directory", directory.string(), error_number));
-    }
-    return {};
-}
-
-// A database with a schema and no revision, under a name of its own.
-Result<void> create_empty(const std::filesystem::path &path)
-{
-    // Not for everyone's eyes: a configuration can hold the key of the flow hash. SQLite
-    // gives its journal the same mode.
-    const int fd = ::open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return std::unexpected(Error::system("create", path.string()));
-    }
-    ::close(fd);
-    auto database = Database::open(path);
-    if (!database) {
-        return std::unexpected(std::move(database.error()));
-    }
-    return database->execute("BEGIN IMMEDIATE;" + std::string(kSchema) +
-                             "PRAGMA application_id = " + std::to_string(kApplicationId) +
-                             "; PRAGMA user_version = " + std::to_string(kSchemaVersion) +
-                             "; COMMIT");
-}
-
-// Creates the database beside its place and moves it there when it is whole. So a file at
-// `path` that is empty or half-written is damage, never a creation that was cut short.
-Result<void> create(const std::filesystem::path &path)
-{
-    const std::filesystem::path directory =
-        path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
-    std::error_code error;
-    std::filesystem::create_directories(directory, error);
-    if (error) {
-        return std::unexpected(
-            Error::system("create the directory", directory.string(), error.value()));
-    }
-    // SQLite would take a journal left by another database for this one's, and undo this
-    // one with it.
-    if (const auto journal = path.string() + "-journal";
-        std::filesystem::exists(journal, error)) {
-        return fail("cannot create " + path.string() + ": the journal " + journal +
-                    " of an earlier database is there; put that database back, or move the "
-                    "journal away too");
-    }
-    const std::string fresh = path.string() + ".new";
-    for (const auto &left_over : {fresh, fresh + "-journal"}) {
-        if (::unlink(left_over.c_str()) != 0 && errno != ENOENT) {
-            return std::unexpected(Error::system("remove", left_over));
-        }
-    }
-    auto created = create_empty(fresh);
-    if (created &&
-        ::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) != 0) {
-        created = std::unexpected(Error::system("create", path.string()));
-    }
-    if (!created) {
-        ::unlink(fresh.c_str());
-        return std::unexpected(std::move(created.error()));
-    }
-    return sync_directory(directory);
-}
-
-Error damaged(std::string_view path, std::string_view how)
-{
-    return {"cannot use " + std::string(path) + ": " + std::string(how) +
-            "; the file is damaged: restore it from a backup, or move it away to start "
-            "without a configuration"};
-}
-
-Result<void> check_identity(Database &database, const std::string &path)
-{
-    const auto application = database.number("PRAGMA application_id");
-    if (!application) {
-        return std::unexpected(application.error());
-    }
-    if (*application != kApplicationId) {
-        return fail("cannot use " + path +
-                    ": it is an SQLite database, but not one of guidewayd; name another file, "
-                    "or move this one away");
-    }
-    const auto version = database.number("PRAGMA user_version");
-    if (!version) {
-        return std::unexpected(version.error());
-    }
-    if (*version > kSchemaVersion) {
-        return fail("cannot use " + path + ": a newer guidewayd wrote it (format " +
-                    std::to_string(*version) + ", this version knows up to " +
-                    std::to_string(kSchemaVersion) +
-                    "); run that version, or restore the copy made before the upgrade");
-    }
-    if (*version < kSchemaVersion) {
-        return std::unexpected(
-            damaged(path, "its format is " + std::to_string(*version) + ", which never was"));
-    }
-    return {};
-}
-
-Result<void> check_structure(Database &database, const std::string &path)
-{
-    auto statement = database.prepare("PRAGMA integrity_check(1)");
-    if (!statement) {
-        return std::unexpected(std::move(statement.error()));
-    }
-    const auto row = statement->step();
-    if (!row) {
-        return std::unexpected(row.error());
-    }
-    if (const auto verdict = *row ? statement->text(0) : "no answer"; verdict != "ok") {
-        return std::unexpected(damaged(path, verdict.substr(0, verdict.find('\n'))));
-    }
-    return {};
 }
 
 Result<Revision> read_revision(const Statement &row, const std::string &path)
@@ -292,29 +166,9 @@ Result<void> forget_old(Database &database, int64_t newest)
 
 Result<Store> Store::open(const std::filesystem::path &path)
 {
-    struct stat status{};
-    if (::stat(path.c_str(), &status) != 0) {
-        if (errno != ENOENT) {
-            return std::unexpected(Error::system("open", path.string()));
-        }
-        if (auto created = create(path); !created) {
-            return std::unexpected(std::move(created.error()));
-        }
-    } else if (!S_ISREG(status.st_mode)) {
-        return fail("cannot use " + path.string() + ": it is not a file");
-    } else if (status.st_size < kDatabaseBytesMin) {
-        return std::unexpected(damaged(
-            path.string(), "it is cut off after " + std::to_string(status.st_size) + " bytes"));
-    }
-
-    auto database = Database::open(path);
+    auto database = open_database_file(path, kFormat);
     if (!database) {
         return std::unexpected(std::move(database.error()));
-    }
-    for (const auto check : {check_identity, check_structure}) {
-        if (auto good = check(*database, path.string()); !good) {
-            return std::unexpected(std::move(good.error()));
-        }
     }
     Store store(std::make_unique<State>(State{path.string(), std::move(*database)}));
     // What the daemon would start from must be readable now, not when it is needed.
