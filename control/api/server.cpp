@@ -42,6 +42,7 @@ class Owner {
     virtual ~Owner() = default;
     [[nodiscard]] virtual const Limits &limits() const = 0;
     [[nodiscard]] virtual bool draining() const = 0;
+    [[nodiscard]] virtual bool takes_text(const Request &request) const = 0;
     virtual Response handle(const Request &request) = 0;
     virtual void answered() = 0;  // a response has been sent, or could not be
     virtual void ended(const std::shared_ptr<Session> &session) = 0;
@@ -83,6 +84,7 @@ class Session : public std::enable_shared_from_this<Session> {
     }
 
     void on_header(error_code error);
+    [[nodiscard]] bool takes_text() const;
     void read_body(error_code error);
     void on_request(error_code error);
     void refuse(error_code error);
@@ -104,6 +106,8 @@ class Session : public std::enable_shared_from_this<Session> {
     http::response<http::empty_body> continue_;
     std::shared_ptr<void> ticket_;  // of an answer that comes later
     std::optional<Response> reply_;
+    bool is_text_ = false;  // the body
+    size_t body_bytes_max_ = 0;
     bool waiting_ = false;
     bool listening_ = false;  // meanwhile: whether the client hangs up
     bool answering_ = false;
@@ -114,7 +118,7 @@ void Session::read()
 {
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(owner_->limits().header_bytes_max));
-    parser_->body_limit(owner_->limits().body_bytes_max);
+    parser_->body_limit(boost::none);  // the header will tell which it is
     // One deadline for the whole request: a client that sends a byte now and then is
     // stalled too.
     stream_.expires_after(owner_->limits().request_timeout);
@@ -126,6 +130,13 @@ void Session::on_header(error_code error)
     if (error) {
         return refuse(error);
     }
+    is_text_ = takes_text();
+    body_bytes_max_ =
+        is_text_ ? owner_->limits().text_bytes_max : owner_->limits().body_bytes_max;
+    parser_->body_limit(body_bytes_max_);
+    if (const auto length = parser_->content_length(); length && *length > body_bytes_max_) {
+        return refuse(http::error::body_limit);
+    }
     if (!parser_->is_done() &&
         beast::iequals(parser_->get()[http::field::expect], "100-continue")) {
         continue_ = {http::status::continue_, parser_->get().version()};
@@ -133,6 +144,17 @@ void Session::on_header(error_code error)
         return;
     }
     read_body({});
+}
+
+bool Session::takes_text() const
+{
+    const auto &message = parser_->get();
+    auto path = parse_target({message.target().data(), message.target().size()});
+    return path && owner_->takes_text({.method = std::string(message.method_string()),
+                                       .path = std::move(*path),
+                                       .body = {},
+                                       .text = "",
+                                       .query = {}});
 }
 
 void Session::read_body(error_code error)
@@ -161,10 +183,9 @@ void Session::refuse(error_code error)
     }
     refused_ = true;
     if (error == http::error::body_limit) {
-        send(
-            error_response(413, "the request's body is larger than " +
-                                    std::to_string(owner_->limits().body_bytes_max) + " bytes"),
-            false);
+        send(error_response(413, "the request's body is larger than " +
+                                     std::to_string(body_bytes_max_) + " bytes"),
+             false);
     } else if (error == http::error::header_limit || error == http::error::buffer_overflow) {
         send(error_response(400, "the request's header is larger than " +
                                      std::to_string(owner_->limits().header_bytes_max) +
@@ -183,15 +204,17 @@ void Session::answer()
     const std::string_view target(message.target().data(), message.target().size());
     auto path = parse_target(target);
     auto query = parse_query(target);
-    auto body = path ? parse_body(message.body()) : Result<nlohmann::json>{};
+    auto body = path ? parse_body(is_text_ ? std::string_view() : message.body())
+                     : Result<nlohmann::json>{};
     // Set before the handler runs, so that one which drains the server is answered too.
     answering_ = true;
     if (!path || !query || !body) {
         const auto &error = !path ? path.error() : !query ? query.error() : body.error();
         return send(error_response(400, error.message), keep_alive);
     }
-    Request request{head ? "GET" : std::string(message.method_string()), std::move(*path),
-                    std::move(*body), std::move(*query)};
+    Request request{
+        head ? "GET" : std::string(message.method_string()), std::move(*path), std::move(*body),
+        is_text_ ? std::move(parser_->get().body()) : std::string(), std::move(*query)};
     auto response = owner_->handle(request);
     if (response.later) {
         return wait(response.later);
@@ -321,13 +344,15 @@ void Session::end()
 
 class UnixServer final : public Server, private Owner {
   public:
-    UnixServer(asio::io_context &loop, ListeningSocket socket, Handler handler, Limits limits)
+    UnixServer(asio::io_context &loop, ListeningSocket socket, Handler handler, Limits limits,
+               TakesText takes_text)
         : loop_(loop),
           name_(std::move(socket)),
           acceptor_(loop, asio::local::stream_protocol(), name_.release_descriptor()),
           pause_(loop),
           handler_(std::move(handler)),
-          limits_(limits)
+          limits_(limits),
+          takes_text_(std::move(takes_text))
     {
         accept();
     }
@@ -353,6 +378,10 @@ class UnixServer final : public Server, private Owner {
   private:
     [[nodiscard]] const Limits &limits() const override { return limits_; }
     [[nodiscard]] bool draining() const override { return draining_; }
+    [[nodiscard]] bool takes_text(const Request &request) const override
+    {
+        return takes_text_ && takes_text_(request);
+    }
 
     Response handle(const Request &request) override
     {
@@ -432,6 +461,7 @@ class UnixServer final : public Server, private Owner {
     asio::steady_timer pause_;
     Handler handler_;
     Limits limits_;
+    TakesText takes_text_;
     std::set<std::shared_ptr<Session>> sessions_;
     std::function<void()> done_;
     // For callbacks that are queued when the server is destroyed.
@@ -444,13 +474,14 @@ class UnixServer final : public Server, private Owner {
 
 Result<std::unique_ptr<Server>> Server::start(asio::io_context &loop,
                                               std::filesystem::path path, Handler handler,
-                                              Limits limits)
+                                              Limits limits, TakesText takes_text)
 {
     auto socket = ListeningSocket::open(std::move(path));
     if (!socket) {
         return std::unexpected(std::move(socket.error()));
     }
-    return std::make_unique<UnixServer>(loop, std::move(*socket), std::move(handler), limits);
+    return std::make_unique<UnixServer>(loop, std::move(*socket), std::move(handler), limits,
+                                        std::move(takes_text));
 }
 
 }  // namespace guideway::api

@@ -20,6 +20,7 @@ struct Request {
     std::string method;                        // upper case
     std::vector<std::string> path;             // decoded segments: {"v1", "backends", "p", "a"}
     nlohmann::json body;                       // an object; empty object when there was no body
+    std::string text;                          // the body of a request that takes text
     std::map<std::string, std::string> query;  // decoded: {"after", "7"}
 };
 
@@ -36,10 +37,13 @@ struct Response {
 };
 
 using Handler = std::function<Response(const Request &)>;
+// Whether a request, of which method and path are there, takes a long text for its body.
+using TakesText = std::function<bool(const Request &)>;
 
 // What one client may cost the daemon. Tests shorten the times.
 struct Limits {
     size_t body_bytes_max = size_t{8} << 20;
+    size_t text_bytes_max = size_t{32} << 20;
     size_t header_bytes_max = size_t{16} << 10;
     size_t connections_max = 32;                        // more wait in the kernel's backlog
     std::chrono::milliseconds request_timeout{10'000};  // a whole request, idle time included
@@ -57,7 +61,8 @@ class Server {
     [[nodiscard]] static Result<std::unique_ptr<Server>> start(boost::asio::io_context &loop,
                                                                std::filesystem::path path,
                                                                Handler handler,
-                                                               Limits limits = {});
+                                                               Limits limits = {},
+                                                               TakesText takes_text = {});
     virtual ~Server() = default;  // closes and removes the socket; not from a handler
 
     // Accepts nothing more and calls `done`, from the event loop, when the responses being

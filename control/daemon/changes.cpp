@@ -229,6 +229,10 @@ std::expected<Change, Refusal> Instance::commit_first(Candidate candidate,
         end_serving();
         return refuse(409, room.error().message);
     }
+    if (const std::string problem = lists_->problem(); !problem.empty()) {
+        end_serving();
+        return refuse(409, problem);
+    }
     const bool adopted = fast_path_->adopted();
     if (!adopted) {
         checks_->configure(candidate.effective);

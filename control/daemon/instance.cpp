@@ -81,6 +81,9 @@ Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
     }
     instance->resolver_ = std::move(*resolver);
     instance->begin_checks(loop);
+    if (auto begun = instance->begin_lists(loop); !begun) {
+        return std::unexpected(std::move(begun.error()));
+    }
 
     auto remembered = instance->store_.events(Events::kKept);
     if (!remembered) {
@@ -217,6 +220,7 @@ void Instance::make_plane(const model::Desired &effective)
     plane_ = std::make_unique<plane::Plane>(fast_path_->tables(), xdp::quiesce,
                                             timing_of(effective.connections), moment());
     set_connection_times(effective.connections);
+    lists_->put_all();
 }
 
 // Whether `desired` can be put in force: where it asks for other sizes, in tables of these that
@@ -233,6 +237,11 @@ Result<void> Instance::fits(const model::Desired &desired) const
     }
     if (auto migrated = migrate(TablesView::of(fast_path_->tables()), *trial); !migrated) {
         return migrated;
+    }
+    if (const auto room = ListsRoom::of(*trial); room != ListsRoom::of(fast_path_->tables())) {
+        if (auto fit = lists_->fit(room); !fit) {
+            return fit;
+        }
     }
     return plane::Plane(*trial, [] {}, timing_of(desired.connections), {}).fits(desired);
 }
@@ -416,8 +425,10 @@ std::vector<std::string> Instance::problems() const
     if (!events_.problem().empty()) {
         problems.push_back("events are not remembered for now: " + events_.problem());
     }
-    if (!probe_problem_.empty()) {
-        problems.push_back(probe_problem_);
+    for (const auto &problem : {lists_->problem(), probe_problem_}) {
+        if (!problem.empty()) {
+            problems.push_back(problem);
+        }
     }
     if (!attach_problem_.empty()) {
         problems.push_back(attach_problem_);

@@ -15,6 +15,8 @@
 #include "control/daemon/checks.hpp"
 #include "control/daemon/drains.hpp"
 #include "control/daemon/events.hpp"
+#include "control/daemon/lists.hpp"
+#include "control/daemon/refusal.hpp"
 #include "control/model/desired.hpp"
 #include "control/model/overrides.hpp"
 #include "control/neighbour/resolver.hpp"
@@ -26,13 +28,6 @@
 #include "xdp/probe_path.hpp"
 
 namespace guideway::daemon {
-
-// Why a request was not carried out; nothing was changed. `status` as in docs/api.md.
-struct Refusal {
-    unsigned status = 409;
-    std::string error;
-    std::vector<config::Problem> problems;
-};
 
 struct Change {
     int64_t revision = 0;
@@ -93,6 +88,7 @@ class Instance {
     [[nodiscard]] std::vector<model::OverrideDescription> overrides() const;
     [[nodiscard]] const model::Overrides &raw_overrides() const { return overrides_; }
     [[nodiscard]] Events &events() { return events_; }
+    [[nodiscard]] Lists &lists() const { return *lists_; }
     // The newest `most` events that are remembered, oldest first.
     [[nodiscard]] Result<std::vector<model::Event>> history(size_t most) const;
     // The next four only while serving().
@@ -151,6 +147,7 @@ class Instance {
     [[nodiscard]] Checks::World world_of_checks();
     [[nodiscard]] std::filesystem::path health_file() const;
     void begin_checks(boost::asio::io_context &loop);
+    [[nodiscard]] Result<void> begin_lists(boost::asio::io_context &loop);
     void remember_health();
     void add_problems_of_health(std::vector<std::string> &problems) const;
     void lay_probe_path();
@@ -178,6 +175,7 @@ class Instance {
     uint32_t pin_ticks_ = 0;  // its last reading
     std::unique_ptr<plane::Plane> plane_;
     bool trust_adopted_ = false;
+    std::unique_ptr<Lists> lists_;
     std::unique_ptr<Checks> checks_;
     std::unique_ptr<xdp::ProbePath> probe_path_;  // where probes go through the tunnel
     std::string probe_problem_;                   // why some cannot; empty: all can

@@ -16,6 +16,7 @@
 #include "control/api/server.hpp"
 #include "control/config/config.hpp"
 #include "control/daemon/instance.hpp"
+#include "control/daemon/list_routes.hpp"
 #include "control/daemon/logging.hpp"
 #include "control/daemon/routes.hpp"
 #include "control/model/validate.hpp"
@@ -164,7 +165,8 @@ Result<void> run(const Options &options)
     api::Handler handler;
     auto listening = api::Server::start(
         loop, options.run_directory / (*name + ".sock"),
-        [&handler](const api::Request &request) { return handler(request); });
+        [&handler](const api::Request &request) { return handler(request); }, {},
+        takes_list_file);
     if (!listening) {
         return std::unexpected(std::move(listening.error()));
     }

@@ -6,6 +6,7 @@
 
 #include "control/daemon/backend_routes.hpp"
 #include "control/daemon/fields.hpp"
+#include "control/daemon/list_routes.hpp"
 #include "control/daemon/render.hpp"
 #include "control/daemon/render_health.hpp"
 
@@ -30,6 +31,9 @@ class Routes {
         const size_t depth = request.path.size();
         if (room == "backends" && depth > 2) {
             return backend_route(instance_, request);
+        }
+        if (room == "deny" || room == "allow") {
+            return list_route(instance_, request);
         }
         if (room == "services" && depth == 3) {
             return only("GET", request, [&] { return service(request.path[2]); });

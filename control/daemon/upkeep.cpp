@@ -131,6 +131,25 @@ void Instance::begin_checks(boost::asio::io_context &loop)
                                        std::move(memory).value_or(store::HealthMemory{}));
 }
 
+// Also before anything is in force: they are kept, and wait for tables.
+Result<void> Instance::begin_lists(boost::asio::io_context &loop)
+{
+    auto lists = Lists::start(
+        loop, options_.state_directory / (options_.name + ".lists"),
+        {.room = [this]() -> std::optional<ListsRoom> {
+             return serving() ? std::optional(ListsRoom::of(fast_path_->tables()))
+                              : std::nullopt;
+         },
+         .put = [this](const ListsImage &image) { plane_->put_lists(image); },
+         .record = [this](model::Event event) { events_.record(std::move(event)); },
+         .now = unix_now});
+    if (!lists) {
+        return std::unexpected(std::move(lists.error()));
+    }
+    lists_ = std::move(*lists);
+    return {};
+}
+
 void Instance::remember_health()
 {
     if (!health_changed_) {

@@ -135,6 +135,15 @@ void Plane::collect()
     }
 }
 
+void Plane::put_lists(const ListsImage &lists)
+{
+    quiesce_();
+    write_idle_lists(tables_, lists);
+    activate_idle_lists(tables_, lists);
+    policing_.lists_changed();
+    std::atomic_ref(tables_.header().writer_serial).fetch_add(1, std::memory_order_release);
+}
+
 bool Plane::sweep(size_t buckets, Moment now)
 {
     if (!selection_.sweep(buckets, now)) {

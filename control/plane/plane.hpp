@@ -28,6 +28,7 @@
 #include "control/plane/rings.hpp"
 #include "control/plane/selection.hpp"
 #include "dataplane/error.hpp"
+#include "dataplane/tables/lists.hpp"
 #include "dataplane/tables/tables.hpp"
 
 namespace guideway::plane {
@@ -77,6 +78,10 @@ class Plane {
                                      Moment now);
 
     void set_timing(SelectionTiming timing) { selection_.set_timing(timing); }
+
+    // Judges sources by `lists`, which were built for ListsRoom::of() of these tables, from
+    // now on.
+    void put_lists(const ListsImage &lists);
 
     // Goes on with the sweep over pins by at most `buckets` buckets. True when apply() should
     // be called again, because what something was waiting for has come.
