@@ -8,6 +8,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/version.hpp>
+#include <limits>
 #include <optional>
 #include <set>
 #include <utility>
@@ -118,7 +119,8 @@ void Session::read()
 {
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(owner_->limits().header_bytes_max));
-    parser_->body_limit(boost::none);  // the header will tell which it is
+    // Which one it is, the header will tell.
+    parser_->body_limit(std::numeric_limits<uint64_t>::max());
     // One deadline for the whole request: a client that sends a byte now and then is
     // stalled too.
     stream_.expires_after(owner_->limits().request_timeout);

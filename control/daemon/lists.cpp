@@ -177,6 +177,13 @@ void Lists::load(File file, Reply reply)
             if (!read) {
                 return std::unexpected(refused_file(*given, read.error()));
             }
+            // Most likely a file that could not be fetched.
+            if (read->entries.empty()) {
+                return std::unexpected(refusal(
+                    422, "the list is refused: there is no prefix in it; 'guideway " +
+                             std::string(to_string(given->id.kind)) + " clear --list " +
+                             given->id.name + "' empties a list"));
+            }
             const auto *present = lists.find(given->id);
             const size_t before = present == nullptr ? 0 : present->entries().size();
             Change change{.changed = true,

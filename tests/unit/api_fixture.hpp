@@ -99,15 +99,20 @@ inline Response echo(const Request &request)
     if (!request.path.empty() && request.path.back() == "throw") {
         throw std::runtime_error("the handler broke");
     }
-    return {200, {{"method", request.method}, {"path", request.path}, {"body", request.body}}};
+    return {200,
+            {{"method", request.method},
+             {"path", request.path},
+             {"body", request.body},
+             {"text_bytes", request.text.size()}}};
 }
 
 // A server whose loop runs beside the test.
 class ApiServer : public testing::Test {
   protected:
-    void start(Limits limits = {}, Handler handler = echo)
+    void start(Limits limits = {}, Handler handler = echo, TakesText takes_text = {})
     {
-        auto server = Server::start(loop_, path_, std::move(handler), limits);
+        auto server =
+            Server::start(loop_, path_, std::move(handler), limits, std::move(takes_text));
         ASSERT_TRUE(server) << server.error().message;
         server_ = std::move(*server);
         thread_ = std::jthread([this] { loop_.run(); });

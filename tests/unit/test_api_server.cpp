@@ -106,6 +106,31 @@ TEST_F(ApiServer, AcceptsABodyOfTheFullSize)
     EXPECT_TRUE(ask(post(text)).contains("\"size\":" + std::to_string(kBytes)));
 }
 
+TEST_F(ApiServer, AcceptsALongTextOnlyWhereOneIsTaken)
+{
+    start({.text_bytes_max = size_t{20} << 20}, echo, [](const Request &request) {
+        return request.method == "PUT" && request.path == std::vector<std::string>{"text"};
+    });
+    const auto request = [](const std::string &line, const std::string &body) {
+        return line + " HTTP/1.1\r\nHost: g\r\nConnection: close\r\nContent-Length: " +
+               std::to_string(body.size()) + "\r\n\r\n" + body;
+    };
+    const std::string most(size_t{20} << 20, 'x');
+    EXPECT_TRUE(ask(request("PUT /text", most)).contains(R"("text_bytes":20971520)"));
+    EXPECT_TRUE(ask(request("PUT /text", "{")).contains(R"("text_bytes":1)"))
+        << "it is not read as JSON";
+    const auto longer = ask(request("PUT /text", most + "x"));
+    EXPECT_TRUE(longer.contains(" 413 ")) << longer.substr(0, 200);
+    EXPECT_TRUE(longer.contains("larger than 20971520 bytes")) << longer;
+    const auto elsewhere = ask(request("PUT /texts", most));
+    EXPECT_TRUE(elsewhere.contains("larger than 8388608 bytes")) << elsewhere;
+    EXPECT_TRUE(ask(request("POST /text", most)).contains(" 413 "));
+    const auto chunked =
+        ask("PUT /texts HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n900000\r\n" +
+            std::string(0x900000, 'x'));
+    EXPECT_TRUE(chunked.contains(" 413 ")) << chunked.substr(0, 200);
+}
+
 TEST_F(ApiServer, ContinuesAClientThatWaitsToBeTold)
 {
     start();
