@@ -2,17 +2,16 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <map>
 #include <utility>
 
 #include "control/config/config.hpp"
-#include "dataplane/error.hpp"
 #include "tools/guideway/generate.hpp"
 #include "tools/guideway/grammar.hpp"
+#include "tools/guideway/input.hpp"
+#include "tools/guideway/list_verbs.hpp"
 #include "tools/guideway/patient.hpp"
 #include "tools/guideway/text.hpp"
 #include "tools/guideway/views.hpp"
@@ -24,11 +23,6 @@ using nlohmann::json;
 
 // What the daemon takes, less what JSON adds to it.
 constexpr size_t kFileBytesMax = size_t{4} << 20;
-
-Failure failed(std::string message)
-{
-    return {.exit = Exit::kFailed, .message = std::move(message), .body = {}};
-}
 
 // One verb at work. Each member prints its result to `streams.out`.
 class Session {
@@ -82,31 +76,9 @@ std::string dump(const json &body)
 
 Outcome<std::string> Session::read_file() const
 {
-    std::string text;
-    std::ifstream file;
-    const bool standard_input = options_.file == "-";
-    if (!standard_input) {
-        errno = 0;
-        file.open(options_.file, std::ios::binary);
-    }
-    std::istream &source = standard_input ? streams_.in : file;
-    std::vector<char> chunk(65536);
-    while (source && text.size() <= kFileBytesMax) {
-        errno = 0;
-        source.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
-        text.append(chunk.data(), static_cast<size_t>(source.gcount()));
-    }
-    // Directories can be opened, and fail when they are read.
-    if (!standard_input && (!file.is_open() || file.bad() || (errno != 0 && text.empty()))) {
-        return std::unexpected(
-            failed(guideway::Error::system("read the configuration", options_.file).message));
-    }
-    if (text.size() > kFileBytesMax) {
-        return std::unexpected(
-            failed(fmt::format("cannot use {}: it is larger than {}; is it a configuration?",
-                               options_.file, bytes_text(kFileBytesMax))));
-    }
-    return text;
+    return read_input(
+        {.file = options_.file, .noun = "configuration", .bytes_max = kFileBytesMax},
+        streams_.in);
 }
 
 Outcome<json> Session::ask(const std::string &method, const std::string &target,
@@ -328,6 +300,9 @@ Outcome<void> Session::run(const std::string &verb)
 {
     if (verb.starts_with("backend ") && verb != "backend list") {
         return backend(verb.substr(verb.find(' ') + 1));
+    }
+    if (verb.starts_with("deny ") || verb.starts_with("allow ")) {
+        return list_verb(verb, options_, streams_);
     }
     const std::map<std::string, std::function<Outcome<void>()>> verbs = {
         {"status",

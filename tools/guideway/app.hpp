@@ -18,7 +18,8 @@ struct Streams {
     std::istream &in;
     std::ostream &out;
     std::ostream &err;
-    bool colours = false;  // of `out`
+    bool colours = false;   // of `out`
+    bool progress = false;  // on `err`, a terminal
 };
 
 // `arguments` without the program's name.

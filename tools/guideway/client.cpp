@@ -10,6 +10,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <cctype>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -80,9 +81,12 @@ class Exchange {
   public:
     explicit Exchange(std::chrono::milliseconds timeout) : timeout_(timeout) {}
 
-    error_code run(const std::string &socket, http::request<http::string_body> request)
+    error_code run(const std::string &socket, http::request<http::string_body> request,
+                   Client::Progress progress)
     {
         request_ = std::move(request);
+        progress_ = std::move(progress);
+        serializer_.emplace(request_);
         parser_.body_limit(kAnswerBytesMax);
         try {
             stream_.expires_after(timeout_);
@@ -106,12 +110,19 @@ class Exchange {
     void write()
     {
         stream_.expires_after(timeout_);
-        http::async_write(stream_, request_, [this](error_code, size_t) {
-            // A server that refuses a long body answers before it has read all of it: what
-            // counts is whether an answer can be read.
+        http::async_write_some(stream_, *serializer_, [this](error_code error, size_t bytes) {
+            sent_ += bytes;
+            if (progress_) {
+                progress_(std::min(sent_, request_.body().size()));
+            }
+            if (!error && !serializer_->is_done()) {
+                return write();
+            }
+            // A server that refuses a long body answers before it has read all of it:
+            // what counts is whether an answer can be read.
             stream_.expires_after(timeout_);
             http::async_read(stream_, buffer_, parser_,
-                             [this](error_code error, size_t) { error_ = error; });
+                             [this](error_code failed, size_t) { error_ = failed; });
         });
     }
 
@@ -119,6 +130,9 @@ class Exchange {
     asio::io_context loop_;
     beast::basic_stream<asio::local::stream_protocol> stream_{loop_};
     http::request<http::string_body> request_;
+    std::optional<http::request_serializer<http::string_body>> serializer_;
+    Client::Progress progress_;
+    size_t sent_ = 0;
     beast::flat_buffer buffer_;
     http::response_parser<http::string_body> parser_;
     error_code error_;
@@ -161,7 +175,7 @@ Outcome<std::filesystem::path> find_socket(const std::string &named,
 }
 
 Outcome<Client::Answer> Client::exchange(const std::string &method, const std::string &target,
-                                         const std::string &body) const
+                                         const Body &body) const
 {
     http::request<http::string_body> request;
     request.version(11);
@@ -169,13 +183,13 @@ Outcome<Client::Answer> Client::exchange(const std::string &method, const std::s
     request.target(target);
     request.set(http::field::host, "guideway");
     request.keep_alive(false);
-    if (!body.empty()) {
-        request.set(http::field::content_type, "application/json");
-        request.body() = body;
+    if (!body.text.empty()) {
+        request.set(http::field::content_type, body.type);
+        request.body() = std::string(body.text);
     }
     request.prepare_payload();
     Exchange exchange(timeout_);
-    const error_code error = exchange.run(socket_.string(), std::move(request));
+    const error_code error = exchange.run(socket_.string(), std::move(request), body.progress);
     if (!error) {
         return Answer{exchange.answer().result_int(), exchange.answer().body()};
     }
@@ -200,7 +214,7 @@ Failure Client::not_understood(const std::string &attempted) const
 {
     Failure failure{
         .exit = Exit::kNotUnderstood, .message = "cannot " + attempted + ": ", .body = {}};
-    const auto answer = exchange("GET", "/v1/version", "");
+    const auto answer = exchange("GET", "/v1/version", {.text = ""});
     const auto version =
         answer ? nlohmann::json::parse(answer->body, nullptr, false) : nlohmann::json();
     if (version.is_object() && version.contains("version") && version["version"].is_string()) {
@@ -220,10 +234,26 @@ Outcome<nlohmann::json> Client::ask(const std::string &method, const std::string
                                     const std::string &attempted) const
 {
     // Names typed in may not be UTF-8; the daemon refuses what they become.
-    const auto answer = exchange(
-        method, target,
+    const std::string text =
         body.is_null() ? ""
-                       : body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+                       : body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    return understand(exchange(method, target, {.text = text}), attempted);
+}
+
+Outcome<nlohmann::json> Client::send_text(const std::string &method, const std::string &target,
+                                          const std::string &text, const std::string &attempted,
+                                          Progress progress) const
+{
+    return understand(exchange(method, target,
+                               {.text = text,
+                                .type = "text/plain; charset=utf-8",
+                                .progress = std::move(progress)}),
+                      attempted);
+}
+
+Outcome<nlohmann::json> Client::understand(const Outcome<Answer> &answer,
+                                           const std::string &attempted) const
+{
     if (!answer) {
         return std::unexpected(answer.error());
     }

@@ -4,8 +4,10 @@
 #include <chrono>
 #include <expected>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 namespace guideway::cli {
 
@@ -49,14 +51,29 @@ class Client {
                                               const std::string &target,
                                               const nlohmann::json &body,
                                               const std::string &attempted) const;
+    // Bytes of the body that were sent so far.
+    using Progress = std::function<void(size_t)>;
+    // The same with a body that is text.
+    [[nodiscard]] Outcome<nlohmann::json> send_text(const std::string &method,
+                                                    const std::string &target,
+                                                    const std::string &text,
+                                                    const std::string &attempted,
+                                                    Progress progress) const;
 
   private:
     struct Answer {
         unsigned status = 0;
         std::string body;
     };
+    struct Body {
+        std::string_view text;
+        const char *type = "application/json";
+        Progress progress = nullptr;
+    };
     [[nodiscard]] Outcome<Answer> exchange(const std::string &method, const std::string &target,
-                                           const std::string &body) const;
+                                           const Body &body) const;
+    [[nodiscard]] Outcome<nlohmann::json> understand(const Outcome<Answer> &answer,
+                                                     const std::string &attempted) const;
     [[nodiscard]] Failure not_understood(const std::string &attempted) const;
 
     std::filesystem::path socket_;

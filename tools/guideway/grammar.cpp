@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "control/model/desired.hpp"
+#include "control/model/policy_list.hpp"
 #include "control/model/validate.hpp"
 #include "tools/guideway/app.hpp"
 
@@ -39,6 +40,18 @@ std::string check_deadline(const std::string &text)
 {
     const auto deadline = model::parse_deadline(text, 0);
     return deadline ? "" : deadline.error().message;
+}
+
+std::string check_prefix(const std::string &text)
+{
+    const auto prefix = model::parse_source_prefix(text);
+    return prefix ? "" : prefix.error().message;
+}
+
+std::string check_until(const std::string &text)
+{
+    const auto until = model::parse_until(text, 0);
+    return until ? "" : until.error().message;
 }
 
 CLI::Option *add_backend_name(CLI::App &app, Options &options)
@@ -143,6 +156,71 @@ void add_backend_verbs(CLI::App &app, Options &options)
         ->check(weights);
 }
 
+// The same for deny and allow.
+void add_list_verbs(CLI::App &app, Options &options, const std::string &kind,
+                    const std::string &denies)
+{
+    CLI::App *lists = app.add_subcommand(
+        kind, (kind == "deny" ? "Stop sources: the longest prefix that covers one decides"
+                              : "Exempt sources from deny lists and limits"));
+    lists->require_subcommand(1);
+    const auto add_prefix = [&](CLI::App &verb) {
+        verb.add_option("PREFIX", options.prefix,
+                        "203.0.113.0/24 or 2001:db8::/48, or an address alone")
+            ->required()
+            ->type_name("")
+            ->check(CLI::Validator(check_prefix, ""));
+    };
+    const auto add_note = [&](CLI::App &verb, const std::string &whose) {
+        verb.add_option("--reason", options.reason, "why, in one line" + whose)
+            ->type_name("TEXT");
+        verb.add_option("--for", options.time,
+                        "when it ends, as 1h from now or as 2026-01-31T12:00:00Z; without it "
+                        "never")
+            ->type_name("T")
+            ->check(CLI::Validator(check_until, ""));
+    };
+
+    CLI::App *add = lists->add_subcommand(
+        "add", denies + " one prefix; of one that is there, change reason and end");
+    add_prefix(*add);
+    add_note(*add, "");
+    add_prefix(*lists->add_subcommand("remove", "Take a prefix off every " + kind + " list"));
+
+    CLI::App *list = lists->add_subcommand("list", "List entries by their prefixes");
+    list->add_option("--covering", options.prefix,
+                     "only those that cover this address or prefix, the longest first")
+        ->type_name("PREFIX")
+        ->check(CLI::Validator(check_prefix, ""));
+    list->add_option("--list", options.list, "only those of this list")->type_name("NAME");
+    list->add_option("--after", options.after, "begin after this prefix")
+        ->type_name("PREFIX")
+        ->check(CLI::Validator(check_prefix, ""));
+    list->add_option("--limit", options.limit, "at most so many; 1000 if not given")
+        ->type_name("N")
+        ->check(whole_number(1, 5000));
+
+    CLI::App *load = lists->add_subcommand(
+        "load",
+        "Load a file, a prefix a line, in place of what its list has; or nothing of it");
+    load->add_option("FILE", options.file, "the file; - reads standard input")
+        ->required()
+        ->type_name("");
+    load->add_option("--list", options.list, "the list's name; default if not given")
+        ->type_name("NAME");
+    add_note(*load, ", of those that have none in the file");
+
+    lists->add_subcommand("lists", "Show the lists, and how full the tables are");
+    lists->add_subcommand("clear", "Remove a whole list; manual has the single entries")
+        ->add_option("--list", options.list, "its name")
+        ->required()
+        ->type_name("NAME");
+    lists->add_subcommand("test", "Say what becomes of a source, and by which entry")
+        ->add_option("ADDRESS", options.address, "the source")
+        ->required()
+        ->type_name("");
+}
+
 std::string footer()
 {
     std::string text = "Every verb takes --json and --socket.\n\nExit codes:\n";
@@ -174,6 +252,8 @@ std::unique_ptr<CLI::App> make_grammar(Options &options)
     add_configuration_verbs(*app, options);
     add_service_verbs(*app, options);
     add_backend_verbs(*app, options);
+    add_list_verbs(*app, options, "deny", "Deny");
+    add_list_verbs(*app, options, "allow", "Allow");
 
     CLI::App *counters =
         app->add_subcommand("counters", "Show packets by reason, service and backend");

@@ -22,6 +22,11 @@ struct Options {
     std::string address;
     std::optional<uint32_t> weight;
     std::string deadline;
+    std::string prefix;
+    std::string list;
+    std::string reason;
+    std::string time;  // how long, or until when
+    std::string after;
     bool wait = false;
     bool now = false;
     std::optional<int64_t> since;

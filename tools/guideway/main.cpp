@@ -28,7 +28,8 @@ int main(int argc, char **argv)
     std::signal(SIGPIPE, SIG_IGN);
     try {
         return static_cast<int>(guideway::cli::run(
-            {argv + 1, argv + argc}, {std::cin, std::cout, std::cerr, wants_colours()}));
+            {argv + 1, argv + argc},
+            {std::cin, std::cout, std::cerr, wants_colours(), ::isatty(STDERR_FILENO) == 1}));
     } catch (const std::exception &error) {
         std::cerr << "guideway: unexpected failure: " << error.what() << "\n";
         return static_cast<int>(guideway::cli::Exit::kFailed);

@@ -137,6 +137,9 @@ ends that.
 .I /var/lib/guideway/INSTANCE.db
 Revisions: what was applied, and the operator's overrides.
 .TP
+.I /var/lib/guideway/INSTANCE.lists
+Allow and deny lists.
+.TP
 .I /run/guideway/INSTANCE.sock
 The HTTP API.
 .SH SEE ALSO

@@ -17,6 +17,11 @@ namespace guideway::cli {
 [[nodiscard]] std::string change_view(const nlohmann::json &change, bool colours);
 [[nodiscard]] std::string connections_view(const nlohmann::json &connections, bool colours);
 [[nodiscard]] std::string health_view(const nlohmann::json &health, bool colours);
+// Of the verbs deny and allow.
+[[nodiscard]] std::string list_entries_view(const nlohmann::json &entries, bool colours);
+[[nodiscard]] std::string lists_view(const nlohmann::json &lists, bool colours);
+[[nodiscard]] std::string list_change_view(const nlohmann::json &change, bool colours);
+[[nodiscard]] std::string list_test_view(const nlohmann::json &test, bool colours);
 // How far a drain is, in words.
 [[nodiscard]] std::string drain_text(const nlohmann::json &drain);
 // One event as a line, without its end.

@@ -1,0 +1,51 @@
+#include "tools/guideway/input.hpp"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <fstream>
+#include <iostream>
+#include <vector>
+
+#include "dataplane/error.hpp"
+#include "tools/guideway/text.hpp"
+
+namespace guideway::cli {
+namespace {
+
+std::unexpected<Failure> failed(std::string message)
+{
+    return std::unexpected(
+        Failure{.exit = Exit::kFailed, .message = std::move(message), .body = {}});
+}
+
+}  // namespace
+
+Outcome<std::string> read_input(const Input &input, std::istream &standard_input)
+{
+    std::string text;
+    std::ifstream file;
+    const bool is_standard = input.file == "-";
+    if (!is_standard) {
+        errno = 0;
+        file.open(input.file, std::ios::binary);
+    }
+    std::istream &source = is_standard ? standard_input : file;
+    std::vector<char> chunk(65536);
+    while (source && text.size() <= input.bytes_max) {
+        errno = 0;
+        source.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
+        text.append(chunk.data(), static_cast<size_t>(source.gcount()));
+    }
+    // Directories can be opened, and fail when they are read.
+    if (!is_standard && (!file.is_open() || file.bad() || (errno != 0 && text.empty()))) {
+        return failed(guideway::Error::system("read the " + input.noun, input.file).message);
+    }
+    if (text.size() > input.bytes_max) {
+        return failed(fmt::format("cannot use {}: it is larger than {}; is it a {}?",
+                                  input.file, bytes_text(input.bytes_max), input.noun));
+    }
+    return text;
+}
+
+}  // namespace guideway::cli

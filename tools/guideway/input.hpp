@@ -1,0 +1,21 @@
+// What verbs read: a file that was named, or standard input.
+#pragma once
+
+#include <cstddef>
+#include <iosfwd>
+#include <string>
+
+#include "tools/guideway/client.hpp"
+
+namespace guideway::cli {
+
+struct Input {
+    std::string file;  // "-": standard input
+    std::string noun;  // "configuration"
+    size_t bytes_max = 0;
+};
+
+// All of it. Fails when there is more than `bytes_max`.
+[[nodiscard]] Outcome<std::string> read_input(const Input &input, std::istream &standard_input);
+
+}  // namespace guideway::cli
