@@ -51,7 +51,7 @@ packets::Service service(const char *name, uint8_t protocol, const char *listen,
 
 }  // namespace
 
-gw_capacity capacity(uint32_t cpus, uint32_t pins_max)
+gw_capacity capacity(uint32_t cpus, uint32_t pins_max, uint32_t sources_max)
 {
     return {.addresses_max = 64,
             .services_max = 16,
@@ -59,7 +59,7 @@ gw_capacity capacity(uint32_t cpus, uint32_t pins_max)
             .ring_slots_max = 5 * kRingSize,
             .cpus_max = cpus,
             .pins_max = pins_max,
-            .sources_max = 1024,
+            .sources_max = sources_max,
             .prefixes_max = 64};
 }
 

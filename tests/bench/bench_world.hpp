@@ -6,7 +6,7 @@
 
 namespace guideway::bench {
 
-[[nodiscard]] gw_capacity capacity(uint32_t cpus, uint32_t pins_max);
+[[nodiscard]] gw_capacity capacity(uint32_t cpus, uint32_t pins_max, uint32_t sources_max);
 // All slots of service "moving" are moving, those of the others stable.
 [[nodiscard]] packets::World world();
 

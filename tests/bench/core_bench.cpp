@@ -24,6 +24,7 @@ constexpr size_t kHeadroomBytes = 128;
 // Pin tables: one that stays in the caches; one that does not, with room for all flows.
 constexpr uint32_t kPinsFew = 1024;
 constexpr uint32_t kPinsMany = 1 << 22;
+constexpr uint32_t kSourcesFew = 1024;
 
 // What is found in the pin table.
 enum class Pins : uint8_t {
@@ -35,7 +36,8 @@ enum class Pins : uint8_t {
 class Core {
   public:
     Core(uint32_t pins_max, Pins pins)
-        : tables_(Tables::anonymous(bench::capacity(1, pins_max), gw_hash_key{}).value()),
+        : tables_(Tables::anonymous(bench::capacity(1, pins_max, kSourcesFew), gw_hash_key{})
+                      .value()),
           // 64 packets share a tick of the pins' clock where time is to pass.
           tick_shift_(pins == Pins::kReplaceable ? 6 : 63)
     {

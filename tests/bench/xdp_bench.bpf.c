@@ -37,6 +37,7 @@ GW_INLINE uint64_t gw_now_ns(struct gw_packet *packet)
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
 // Addresses and ports, in memory order; the measuring process configures the same.
+#define FLOW_MULTIPLIER 0x9e3779b1u  // odd
 #define SERVICE_IPV4 BE32(203, 0, 113, 10)
 #define OTHER_IPV4 BE32(203, 0, 113, 11)
 #define SERVICE_IPV6_HIGH 0x00000000b80d0120ull          // 2001:db8::
@@ -73,7 +74,13 @@ GW_INLINE void write_ethernet(uint8_t *data, uint16_t type)
     *(uint16_t *)(data + 12) = type;
 }
 
-// Every flow has its own address and, every 65536, its own port.
+// Every flow has its own address, any in 32.0.0.0/3 and so far from that of the next one, and
+// every 65536 its own port.
+GW_INLINE uint32_t flow_address(uint32_t flow)
+{
+    return __builtin_bswap32(0x20000000u | (flow * FLOW_MULTIPLIER & 0x1fffffffu));
+}
+
 GW_INLINE void write_ipv4(uint8_t *data, uint8_t protocol, uint32_t destination, uint16_t port,
                           uint8_t flags)
 {
@@ -89,7 +96,7 @@ GW_INLINE void write_ipv4(uint8_t *data, uint8_t protocol, uint32_t destination,
     ip->ttl = 60;
     ip->protocol = protocol;
     ip->checksum.raw = 0;
-    ip->source.raw = BE32(10, 0, 0, 0) | (flow & 0xffff) << 16;
+    ip->source.raw = flow_address(flow);
     ip->destination.raw = destination;
     *(uint32_t *)l4 = ((1024 + (flow >> 16)) & 0xffff) | (uint32_t)__builtin_bswap16(port)
                                                              << 16;
@@ -113,8 +120,8 @@ GW_INLINE int write_ipv6(uint8_t *data, const struct xdp_md *context, uint8_t la
     ip->payload_bytes.raw = GW_BE16(PAYLOAD_BYTES_IPV6);
     ip->next_header = GW_PROTO_TCP;
     ip->hop_limit = 60;
-    ip->source[0] = SERVICE_IPV6_HIGH;
-    ip->source[1] = (uint64_t)(flow & 0xffff) << 32 | 1;
+    ip->source[0] = SERVICE_IPV6_HIGH | (uint64_t)flow_address(flow) << 32;
+    ip->source[1] = SERVICE_IPV6_LOW(1);
     ip->destination[0] = SERVICE_IPV6_HIGH;
     ip->destination[1] = SERVICE_IPV6_LOW(last);
     *(uint32_t *)l4 = (1024 + (flow >> 16)) | (uint32_t)GW_BE16(443) << 16;
