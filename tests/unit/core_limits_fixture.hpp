@@ -101,7 +101,7 @@ class CoreLimits : public testing::Test {
             .bytes = visit.bytes,
             .is_syn = visit.is_syn ? 1U : 0U,
             .reserved = 0};
-        return static_cast<gw_reason>(gw_police(&packet, &seen));
+        return gw_policy_of(&packet, packet.tables, packet.layout, &seen);
     }
 
     // How many of `count` visits, `apart_ns` from each other, are let through.
