@@ -60,11 +60,14 @@ Result<gw_layout> tables_layout(const gw_capacity &capacity)
         return fail("tables for " + std::to_string(capacity.addresses_max) + " addresses, " +
                     std::to_string(capacity.services_max) + " services, " +
                     std::to_string(capacity.backends_max) + " backends, " +
-                    std::to_string(capacity.ring_slots_max) + " ring slots and " +
+                    std::to_string(capacity.ring_slots_max) + " ring slots, " +
+                    std::to_string(capacity.pins_max) + " pins, " +
+                    std::to_string(capacity.sources_max) + " sources, " +
+                    std::to_string(capacity.prefixes_max) + " prefixes and " +
                     std::to_string(capacity.cpus_max) +
                     " CPUs cannot be laid out: at most 4096 addresses, 4096 services and 8192 "
                     "backends (powers of two), "
-                    "pins a power of two, and 512 MiB in all");
+                    "pins and sources powers of two, and 512 MiB in all");
     }
     return layout;
 }
