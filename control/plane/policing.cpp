@@ -48,14 +48,11 @@ uint64_t admission_identity(const model::Service &service)
     return Identity().add("admission").add(std::to_string(service_identity(service))).value();
 }
 
-// Of the identity, so that who makes the record anew finds the states again; its bits are mixed
-// (the finaliser of MurmurHash3, by Austin Appleby) because those of similar names are similar.
+// Of the identity, so that who makes the record anew finds the states again. Mixed, because each
+// key of a state is the source's address and the seed, one over the other.
 uint64_t seed_of(uint64_t identity)
 {
-    uint64_t mixed = identity;
-    mixed = (mixed ^ mixed >> 33) * 0xff51afd7ed558ccdULL;
-    mixed = (mixed ^ mixed >> 33) * 0xc4ceb9fe1a85ec53ULL;
-    return mixed ^ mixed >> 33;
+    return gw_fold_multiply(identity, 0x9e3779b97f4a7c15ULL);
 }
 
 gw_limit_kind kind_of(model::LimitOf of)
