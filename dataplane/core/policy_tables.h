@@ -86,6 +86,11 @@ struct gw_limited {
 };
 GW_STATIC_ASSERT(sizeof(struct gw_limited) == GW_CACHE_LINE_BYTES, "one line");
 #define GW_LIMITED_CLAIMED 1
+// In `service`, by the control plane: what it has told of the source. Whoever makes a record
+// writes the whole word.
+#define GW_LIMITED_SERVICE 0xffffu
+#define GW_LIMITED_TOLD (1u << 30)    // an event of its own
+#define GW_LIMITED_SUMMED (1u << 31)  // one of many in an event
 #define GW_LIMITED_MAX 4096
 #define GW_LIMITED_WAYS 4
 

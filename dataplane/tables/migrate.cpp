@@ -8,6 +8,7 @@
 
 #include "dataplane/core/layout.h"
 #include "dataplane/tables/directory.hpp"
+#include "dataplane/tables/limited.hpp"
 #include "dataplane/tables/pins.hpp"
 #include "dataplane/tables/sources.hpp"
 
@@ -415,6 +416,7 @@ Result<void> migrate(const TablesView &from, const Tables &to)
         return written;
     }
     copy_limits(from, to);
+    copy_limited(from, to);
     if (auto written = write_directory(*entries, to); !written) {
         return written;
     }
