@@ -84,6 +84,7 @@ Result<std::unique_ptr<Instance>> Instance::start(boost::asio::io_context &loop,
     if (auto begun = instance->begin_lists(loop); !begun) {
         return std::unexpected(std::move(begun.error()));
     }
+    instance->begin_sight(loop);
 
     auto remembered = instance->store_.events(Events::kKept);
     if (!remembered) {
@@ -221,6 +222,7 @@ void Instance::make_plane(const model::Desired &effective)
                                             timing_of(effective.connections), moment());
     set_connection_times(effective.connections);
     lists_->put_all();
+    sight_->begin();
 }
 
 // Whether `desired` can be put in force: where it asks for other sizes, in tables of these that
@@ -280,6 +282,7 @@ void Instance::fill_tables(const model::Desired &effective)
 // Ends what only a serving instance does. The fast path is not touched.
 void Instance::forget_fast_path()
 {
+    sight_->end();
     trust_timer_.cancel();
     sweep_timer_.cancel();
     supervision_timer_.cancel();

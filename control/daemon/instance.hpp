@@ -17,6 +17,7 @@
 #include "control/daemon/events.hpp"
 #include "control/daemon/lists.hpp"
 #include "control/daemon/refusal.hpp"
+#include "control/daemon/sight.hpp"
 #include "control/model/desired.hpp"
 #include "control/model/overrides.hpp"
 #include "control/neighbour/resolver.hpp"
@@ -89,6 +90,7 @@ class Instance {
     [[nodiscard]] const model::Overrides &raw_overrides() const { return overrides_; }
     [[nodiscard]] Events &events() { return events_; }
     [[nodiscard]] Lists &lists() const { return *lists_; }
+    [[nodiscard]] Sight &sight() const { return *sight_; }
     // The newest `most` events that are remembered, oldest first.
     [[nodiscard]] Result<std::vector<model::Event>> history(size_t most) const;
     // The next four only while serving().
@@ -148,6 +150,7 @@ class Instance {
     [[nodiscard]] std::filesystem::path health_file() const;
     void begin_checks(boost::asio::io_context &loop);
     [[nodiscard]] Result<void> begin_lists(boost::asio::io_context &loop);
+    void begin_sight(boost::asio::io_context &loop);
     void remember_health();
     void add_problems_of_health(std::vector<std::string> &problems) const;
     void lay_probe_path();
@@ -193,6 +196,7 @@ class Instance {
     std::chrono::steady_clock::time_point looked_around_;
     uint64_t refusals_told_ = 0;  // of pins
     std::chrono::steady_clock::time_point refusals_told_at_;
+    std::unique_ptr<Sight> sight_;  // goes first: it uses the tables and the plane
 };
 
 }  // namespace guideway::daemon

@@ -94,6 +94,7 @@ void Instance::look_around()
         note_drains();
     }
     note_refusals();
+    sight_->look();
     remember_health();
 }
 

@@ -7,6 +7,7 @@
 #include "control/daemon/backend_routes.hpp"
 #include "control/daemon/fields.hpp"
 #include "control/daemon/list_routes.hpp"
+#include "control/daemon/limit_routes.hpp"
 #include "control/daemon/render.hpp"
 #include "control/daemon/render_health.hpp"
 
@@ -34,6 +35,9 @@ class Routes {
         }
         if (room == "deny" || room == "allow") {
             return list_route(instance_, request);
+        }
+        if (room == "limits") {
+            return limit_route(instance_, request);
         }
         if (room == "services" && depth == 3) {
             return only("GET", request, [&] { return service(request.path[2]); });

@@ -25,6 +25,18 @@ uint32_t to_pin_ticks(model::Milliseconds time)
     return static_cast<uint32_t>(nanoseconds >> GW_PIN_TICK_SHIFT) + 2;
 }
 
+LimitedSources::Limit describe(const plane::LimitView &view)
+{
+    std::string of(model::kLimitOfNames[static_cast<size_t>(view.of)]);
+    std::ranges::replace(of, '_', ' ');
+    return {.name = full_limit_name(view.service, view.name),
+            .terms = model::rate_text(view.rate) + " " + of + ", burst " +
+                     model::burst_text(view.of, view.burst),
+            .observes = view.mode == model::LimitMode::kObserve,
+            .ipv4_bits = view.per.ipv4,
+            .ipv6_bits = view.per.ipv6};
+}
+
 }  // namespace
 
 plane::Moment Instance::moment()
@@ -148,6 +160,32 @@ Result<void> Instance::begin_lists(boost::asio::io_context &loop)
     }
     lists_ = std::move(*lists);
     return {};
+}
+
+void Instance::begin_sight(boost::asio::io_context &loop)
+{
+    sight_ = std::make_unique<Sight>(
+        loop,
+        Sight::World{.tables = [this] { return serving() ? &fast_path_->tables() : nullptr; },
+                     .names =
+                         [this] {
+                             LimitedSources::Names names{.limits = {},
+                                                         .services = plane_->service_names()};
+                             for (const auto &view : plane_->policing().views()) {
+                                 names.limits.emplace(view.index, describe(view));
+                             }
+                             return names;
+                         },
+                     .sample = [this](bool is_on) { plane_->policing().set_sampling(is_on); },
+                     .record = [this](model::Event event) { events_.record(std::move(event)); },
+                     // What the packet path's exact clock shows.
+                     .now_ns =
+                         [] {
+                             return static_cast<uint64_t>(
+                                 std::chrono::nanoseconds(
+                                     std::chrono::steady_clock::now().time_since_epoch())
+                                     .count());
+                         }});
 }
 
 void Instance::remember_health()

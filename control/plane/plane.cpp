@@ -362,6 +362,15 @@ std::vector<uint32_t> Plane::write_rings(const model::Desired &desired,
     return backends;
 }
 
+std::map<uint32_t, std::string> Plane::service_names() const
+{
+    std::map<uint32_t, std::string> names;
+    for (const auto &[service, index] : desired_services_) {
+        names.emplace(index, service.name);
+    }
+    return names;
+}
+
 std::vector<ServiceView> Plane::services() const
 {
     std::vector<ServiceView> views;

@@ -94,6 +94,8 @@ class Plane {
     // Backends that are desired, in their order, and then those that are leaving.
     [[nodiscard]] const std::vector<BackendView> &backends() const { return backend_views_; }
     [[nodiscard]] std::vector<ServiceView> services() const;
+    // Of those in force, by index.
+    [[nodiscard]] std::map<uint32_t, std::string> service_names() const;
     [[nodiscard]] const Selection &selection() const { return selection_; }
     [[nodiscard]] Policing &policing() { return policing_; }
     [[nodiscard]] const Policing &policing() const { return policing_; }

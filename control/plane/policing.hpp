@@ -77,6 +77,8 @@ class Policing {
 
     // In the order of the file: the instance's, then each service's with its admission last.
     [[nodiscard]] std::vector<LimitView> limits() const;
+    // The same without their excess, which takes a look at every CPU.
+    [[nodiscard]] const std::vector<LimitView> &views() const { return views_; }
 
   private:
     void write_record(const LimitPlacement::Place &place, const LimitView &view) const;
