@@ -91,7 +91,10 @@ TEST(Views, SurviveAnswersOfAnyShape)
         {{"services", 7}, {"backends", "x"}},
         {{"services", {1, "a", nullptr}}, {"backends", {{{"name", 1}}}}},
         {{"interfaces", {{{"name", -1}}}}, {"packets", {{"dropped", -1}}}, {"uptime_s", "x"}},
-        {{"reasons", {{{"packets", 1.5}}}}, {"problems", {1}}, {"overrides", {nullptr}}}};
+        {{"reasons", {{{"packets", 1.5}}}}, {"problems", {1}}, {"overrides", {nullptr}}},
+        {{"limits", {{{"kind", "admission"}}, 7}},
+         {"sources", {{{"since_s", "x"}}, nullptr}},
+         {"top", {{{"packets_per_s", -1e300}, {"error", 2}, {"exceeds", {1}}}}}}};
     for (const auto &shape : shapes) {
         EXPECT_FALSE(status_view(shape, true).empty());
         EXPECT_FALSE(services_view(shape, true).empty());
@@ -103,6 +106,9 @@ TEST(Views, SurviveAnswersOfAnyShape)
         EXPECT_FALSE(drain_text(shape).empty());
         EXPECT_FALSE(event_line(shape, true).empty());
         EXPECT_FALSE(history_view(shape, true).empty());
+        EXPECT_FALSE(limits_view(shape, true).empty());
+        EXPECT_FALSE(limit_view(shape, true).empty());
+        EXPECT_FALSE(top_view(shape, true).empty());
     }
 }
 
@@ -296,6 +302,10 @@ TEST_F(Program, SendsWhatEachVerbMeans)
     EXPECT_EQ(summary("backend disable 'p/g w%'"), "POST/v1/backends/p/g w%/disable {}");
     EXPECT_EQ(summary("backend weight p/gw-d 0"),
               R"(POST/v1/backends/p/gw-d/weight {"weight":0})");
+    EXPECT_EQ(summary("limit list"), "GET/v1/limits {}");
+    EXPECT_EQ(summary("limit show flood"), "GET/v1/limits/flood {}");
+    EXPECT_EQ(summary("limit show 'a pi/per/hour'"), "GET/v1/limits/a pi/per/hour {}");
+    EXPECT_EQ(summary("limit top --by bytes --seconds 1"), "GET/v1/limits/top {}");
     std::ofstream(directory_ / "a.yaml") << "text";
     const auto file = (directory_ / "a.yaml").string();
     EXPECT_EQ(summary("apply " + file + " --if-revision 3 --reset-overrides"),
@@ -367,6 +377,11 @@ TEST_F(Program, RefusesWrongCommandLinesWithOneLine)
                                   "backend drain --wait",
                                   "watch --since -1",
                                   "history --limit 0",
+                                  "limit",
+                                  "limit show",
+                                  "limit top --seconds 21",
+                                  "limit top --by colour",
+                                  "limit top --count 0",
                                   "watch now"}) {
         const auto ran = run(arguments);
         EXPECT_EQ(ran.exit, 2) << arguments;
@@ -392,6 +407,7 @@ TEST_F(Program, CompletesInBash)
     EXPECT_EQ(complete("guideway --json backend e", 3), "enable ");
     EXPECT_EQ(complete("guideway backend add p/a 10.0.0.1 --w", 5), "--weight ");
     EXPECT_EQ(complete("guideway completion ''", 2).substr(0, 14), "bash zsh fish ");
+    EXPECT_EQ(complete("guideway limit top --s", 3), "--seconds --socket ");
     EXPECT_EQ(complete("guideway ma", 1), " ");
     EXPECT_EQ(complete("guideway check " + (directory_ / "comp").string(), 2),
               (directory_ / "complete.sh").string() + " ");

@@ -338,6 +338,19 @@ Outcome<void> Session::run(const std::string &verb)
          }},
         {"health",
          [&] { return show("/v1/health", "show health", with_colours(health_view)); }},
+        {"limit list",
+         [&] { return show("/v1/limits", "list limits", with_colours(limits_view)); }},
+        {"limit show",
+         [&] {
+             return show("/v1/limits/" + path_segments(options_.limit_name),
+                         "show limit " + options_.limit_name, with_colours(limit_view));
+         }},
+        {"limit top",
+         [&] {
+             return show(fmt::format("/v1/limits/top?seconds={}&by={}&count={}",
+                                     options_.seconds, options_.by, options_.count),
+                         "see who sends most", with_colours(top_view));
+         }},
         {"watch", [&] { return watch_events(); }},
         {"history",
          [&] {

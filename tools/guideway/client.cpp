@@ -296,4 +296,12 @@ std::string path_segment(std::string_view name)
     return segment;
 }
 
+std::string path_segments(std::string_view name)
+{
+    const auto slash = name.find('/');
+    return slash == name.npos ? path_segment(name)
+                              : path_segment(name.substr(0, slash)) + "/" +
+                                    path_segment(name.substr(slash + 1));
+}
+
 }  // namespace guideway::cli

@@ -82,5 +82,7 @@ class Client {
 
 // A name as one segment of a path.
 [[nodiscard]] std::string path_segment(std::string_view name);
+// The same of SERVICE/NAME, as two where there is a slash.
+[[nodiscard]] std::string path_segments(std::string_view name);
 
 }  // namespace guideway::cli

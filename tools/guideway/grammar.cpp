@@ -221,6 +221,32 @@ void add_list_verbs(CLI::App &app, Options &options, const std::string &kind,
         ->type_name("");
 }
 
+void add_limit_verbs(CLI::App &app, Options &options)
+{
+    CLI::App *limit = app.add_subcommand("limit", "Look at limits, and at who exceeds them");
+    limit->require_subcommand(1);
+    limit->add_subcommand("list", "List all limits, and how many sources exceed each now");
+    limit->add_subcommand("show", "Show one limit, and the sources that exceed it now")
+        ->add_option(
+            "NAME", options.limit_name,
+            "the limit as 'limit list' has it: SERVICE/NAME, or the name of one of the "
+            "whole instance")
+        ->required()
+        ->type_name("");
+
+    CLI::App *top = limit->add_subcommand(
+        "top", "Watch for some seconds which sources send most, limited or not");
+    top->add_option("--seconds", options.seconds, "for how long; 5 if not given")
+        ->type_name("N")
+        ->check(whole_number(1, 20));
+    top->add_option("--by", options.by, "what to sort by; packets if not given")
+        ->type_name("")
+        ->check(CLI::IsMember({"packets", "bytes", "connections"}));
+    top->add_option("--count", options.count, "show so many sources; 20 if not given")
+        ->type_name("N")
+        ->check(whole_number(1, 1000));
+}
+
 std::string footer()
 {
     std::string text = "Every verb takes --json and --socket.\n\nExit codes:\n";
@@ -254,6 +280,7 @@ std::unique_ptr<CLI::App> make_grammar(Options &options)
     add_backend_verbs(*app, options);
     add_list_verbs(*app, options, "deny", "Deny");
     add_list_verbs(*app, options, "allow", "Allow");
+    add_limit_verbs(*app, options);
 
     CLI::App *counters =
         app->add_subcommand("counters", "Show packets by reason, service and backend");

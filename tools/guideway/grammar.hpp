@@ -30,7 +30,11 @@ struct Options {
     bool wait = false;
     bool now = false;
     std::optional<int64_t> since;
-    uint32_t limit = 0;
+    uint32_t limit = 0;      // of events
+    std::string limit_name;  // of sources
+    uint32_t seconds = 5;
+    std::string by = "packets";
+    uint32_t count = 20;
     bool all = false;
     bool nonzero = false;
     std::string shell;

@@ -22,6 +22,9 @@ namespace guideway::cli {
 [[nodiscard]] std::string lists_view(const nlohmann::json &lists, bool colours);
 [[nodiscard]] std::string list_change_view(const nlohmann::json &change, bool colours);
 [[nodiscard]] std::string list_test_view(const nlohmann::json &test, bool colours);
+[[nodiscard]] std::string limits_view(const nlohmann::json &limits, bool colours);
+[[nodiscard]] std::string limit_view(const nlohmann::json &limit, bool colours);
+[[nodiscard]] std::string top_view(const nlohmann::json &top, bool colours);
 // How far a drain is, in words.
 [[nodiscard]] std::string drain_text(const nlohmann::json &drain);
 // One event as a line, without its end.
