@@ -20,7 +20,9 @@ configured() {
         printf '%s\n' "$@"
         echo "$configuration"
     } >"$SCRATCH/limits.yaml"
-    apply "$SCRATCH/limits.yaml" >/dev/null
+    # New tables take a while on a busy machine, longer than the CLI may want to wait.
+    eventually 60 guideway apply "$SCRATCH/limits.yaml"
+    eventually 10 all_backends_forward
     on client ip address replace "$ABUSER/24" dev eth0
     on client ip address replace "$OTHER/24" dev eth0
 }
@@ -46,9 +48,9 @@ of() {
     jq ".$2" "$SCRATCH/$1.json"
 }
 
-# asks SOURCE COUNT: how many of so many UDP packets are answered.
+# asks SOURCE COUNT: how many of that many UDP packets are answered, all in a quarter of a second.
 asks() {
-    begins asks ask "$1" "$NAMES" "$2" 1
+    begins asks ask "$1" "$NAMES" $(($2 * 4)) 0.25
     ends asks >/dev/null
     of asks good
 }
@@ -179,8 +181,8 @@ test_half_a_million_prefixes_at_once() {
 }
 
 # Spoofed SYNs from 198.0.0.0/8, which nobody has, to the web service: 300,000 a second if the
-# machine has that much to spare, behind everything else in line for the processors. Gateways do
-# not answer them: what those can bear is not the question here.
+# machine has that much to spare. Gateways do not answer them: what those can bear is not the
+# question here.
 flood_begins() {
     local gateway_mac own_mac n
     for n in 1 2 3 4; do
@@ -200,7 +202,7 @@ FLOOD
     SENT=$(packets_sent) SEEN=$(packets_seen) FLOOD_BEGIN=${EPOCHREALTIME/./}
     # Bounded by number, should nobody end it.
     # shellcheck disable=SC2016 # for the inner shell
-    { on client bash -c 'echo $$ >"$1/flood.pid" && shift && exec nice -n 19 trafgen "$@"' bash \
+    { on client bash -c 'echo $$ >"$1/flood.pid" && shift && exec nice -n 5 trafgen "$@"' bash \
         "$SCRATCH" --dev eth0 --conf "$SCRATCH/flood.trafgen" --cpus 1 --rate 300000pps \
         --num 9000000 >"$SCRATCH/flood.log" 2>&1 || exit; } &
     FLOOD=$!
@@ -213,7 +215,7 @@ packets_sent() {
 
 # SYNs and others that came to the web service.
 packets_seen() {
-    guideway counters --json | jq '[.reasons[] | select(.name == "limited").packets,
+    guideway counters --json | jq '[(.reasons[] | select(.name == "limited").packets),
         (.services[] | select(.name == "web").packets)] | add'
 }
 
@@ -253,13 +255,15 @@ under_a_flood() {
     ends abuser
     asks_in_vain "during the flood"
     flood_ends
-    expect_at_least 20000 "$SEEN" "SYNs of the flood a second"
+    expect_at_least 2000 "$SEEN" "SYNs of the flood a second"
     had_no_more abuser 100 100
     asks_in_vain "after the flood"
     release established
 }
 
-FLOODED=(web 'limits: [{per: source, of: new_connections, rate: 100/s, burst: 100}]'
+# The second one keeps what it knows of a source for two seconds.
+FLOODED=(web 'limits: [{per: source, of: new_connections, rate: 100/s, burst: 100},
+        {name: long, per: source, of: new_connections, rate: 30/m, burst: 1000}]'
     names 'limits: [{name: slow, per: source, of: packets, rate: 10/m, burst: 50}]')
 
 test_a_flood_from_spoofed_sources_disturbs_nobody() {
