@@ -115,7 +115,10 @@ GW_INLINE int gw_limit_charge(struct gw_packet *packet, uint8_t *tables,
         }
         return 1;
     }
-    gw_arrival_clamp(arrival, now, limit);
+    // A cell may be further ahead by sources of another limit, who must not be let off.
+    if (GW_LIKELY(place >> GW_PLACE_SHIFT != GW_PLACE_CELL)) {
+        gw_arrival_clamp(arrival, now, limit);
+    }
     excess = (struct gw_excess *)((uint8_t *)area + layout->counters_excess_offset) +
              (limit_index & (GW_LIMITS_MAX - 1));
     excess->packets++;

@@ -312,6 +312,25 @@ TEST_F(CoreLimits, ASourceWhosePlaceIsTakenMeanwhileHasItsBurstInAnother)
     }
 }
 
+TEST_F(CoreLimits, DoNotLetOffWhoSharesACellWithSourcesOfAShorterLimit)
+{
+    const Rate slow{.interval_ns = 100 * kSecond, .burst = 10};
+    make(16);
+    set(0, slow);
+    for (uint32_t source = 1000; source < 1200; source++) {
+        std::ignore = visit({.source = source});
+    }
+    const Visit abuser{.source = 7};
+    std::ignore = admitted(abuser, 100, 0);
+    ASSERT_EQ(visit(abuser), GW_REASON_LIMITED);
+    set(1, {.interval_ns = kSecond, .burst = 1});
+    for (uint32_t source = 2000; source < 2200; source++) {
+        std::ignore = visit({.source = source});
+    }
+    set(0, slow);
+    EXPECT_EQ(admitted(abuser, 100, 0), 0);
+}
+
 TEST_F(CoreLimits, LetThroughNoMoreWhenProcessorsChargeOneSourceAtOnce)
 {
     // Time stands still, so exactly the burst passes; places are taken anew each round.
