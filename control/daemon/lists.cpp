@@ -168,6 +168,12 @@ void Lists::remove(ListKind kind, const model::Prefix &prefix, Reply reply)
 
 void Lists::load(File file, Reply reply)
 {
+    if (files_waiting_ >= kFilesWaitingMax) {
+        reply(std::unexpected(refusal(503, "already " + std::to_string(files_waiting_) +
+                                               " lists wait to be loaded; try again")));
+        return;
+    }
+    files_waiting_++;
     // Shared: a function is copied, and the file may be of megabytes.
     const auto given = std::make_shared<const File>(std::move(file));
     enqueue(
@@ -179,10 +185,10 @@ void Lists::load(File file, Reply reply)
             }
             // Most likely a file that could not be fetched.
             if (read->entries.empty()) {
-                return std::unexpected(refusal(
-                    422, "the list is refused: there is no prefix in it; 'guideway " +
-                             std::string(to_string(given->id.kind)) + " clear --list " +
-                             given->id.name + "' empties a list"));
+                return std::unexpected(
+                    refusal(422, "the list is refused: there is no prefix in it; 'guideway " +
+                                     std::string(to_string(given->id.kind)) + " clear --list " +
+                                     given->id.name + "' empties a list"));
             }
             const auto *present = lists.find(given->id);
             const size_t before = present == nullptr ? 0 : present->entries().size();
@@ -200,7 +206,10 @@ void Lists::load(File file, Reply reply)
             return Edited{
                 std::move(*next), change, {event(given->id.kind, "loaded", change.summary)}};
         },
-        std::move(reply));
+        [this, reply = std::move(reply)](std::expected<Change, Refusal> done) {
+            files_waiting_--;
+            reply(std::move(done));
+        });
 }
 
 void Lists::clear(const ListId &id, Reply reply)
@@ -222,6 +231,11 @@ void Lists::clear(const ListId &id, Reply reply)
 
 void Lists::enqueue(Edit edit, Reply reply)
 {
+    if (waiting_.size() >= kWaitingMax) {
+        reply(std::unexpected(refusal(503, "already " + std::to_string(waiting_.size()) +
+                                               " changes of lists wait; try again")));
+        return;
+    }
     waiting_.push_back({std::move(edit), std::move(reply)});
     begin_next();
 }

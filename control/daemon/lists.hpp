@@ -48,6 +48,10 @@ class Lists {
     };
     using Reply = std::function<void(std::expected<Change, Refusal>)>;
 
+    // What may wait; further changes are refused. A file may be of megabytes.
+    static constexpr size_t kWaitingMax = 64;
+    static constexpr size_t kFilesWaitingMax = 4;
+
     struct File {
         model::ListId id;
         std::string source;  // its name, for people
@@ -113,6 +117,7 @@ class Lists {
     size_t in_force_ = 0;
     std::string problem_;
     std::deque<Job> waiting_;
+    size_t files_waiting_ = 0;
     bool is_busy_ = false;
     bool is_expiring_ = false;
     boost::asio::steady_timer expiry_;

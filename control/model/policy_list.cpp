@@ -1,6 +1,8 @@
 #include "control/model/policy_list.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <tuple>
 #include <utility>
 
 #include "control/model/validate.hpp"
@@ -13,6 +15,7 @@ struct Key {
     uint64_t high = 0;
     uint64_t low = 0;
     uint16_t family_and_length = 0;
+    uint32_t index = 0;  // among entries that are sorted
 
     explicit Key(const Prefix &prefix)
         : family_and_length(static_cast<uint16_t>((prefix.address.is_ipv6() ? 0x100 : 0) |
@@ -23,17 +26,19 @@ struct Key {
             low = low << 8 | prefix.address.bytes[i + 8];
         }
     }
+
+    bool operator<(const Key &other) const
+    {
+        return std::tuple(family_and_length >> 8, high, low, family_and_length & 0xff, index) <
+               std::tuple(other.family_and_length >> 8, other.high, other.low,
+                          other.family_and_length & 0xff, other.index);
+    }
 };
 
 // The order of Prefix's own comparison.
 bool before(const Prefix &a, const Prefix &b)
 {
-    const Key left(a);
-    const Key right(b);
-    return std::tuple(left.family_and_length >> 8, left.high, left.low,
-                      left.family_and_length & 0xff) <
-           std::tuple(right.family_and_length >> 8, right.high, right.low,
-                      right.family_and_length & 0xff);
+    return Key(a) < Key(b);
 }
 
 bool entry_before(const PolicyEntry &a, const PolicyEntry &b)
@@ -69,7 +74,19 @@ std::string describe(const ListId &id)
 std::vector<PolicyEntry> in_order(std::vector<PolicyEntry> entries)
 {
     if (!std::ranges::is_sorted(entries, entry_before)) {
-        std::ranges::stable_sort(entries, entry_before);
+        std::vector<Key> keys;
+        keys.reserve(entries.size());
+        for (size_t i = 0; i < entries.size(); i++) {
+            keys.emplace_back(entries[i].prefix);
+            keys.back().index = static_cast<uint32_t>(i);
+        }
+        std::sort(keys.begin(), keys.end());
+        std::vector<PolicyEntry> sorted;
+        sorted.reserve(entries.size());
+        for (const auto &key : keys) {
+            sorted.push_back(std::move(entries[key.index]));
+        }
+        entries = std::move(sorted);
     }
     const auto same = std::ranges::unique(entries, {}, &PolicyEntry::prefix);
     entries.erase(same.begin(), same.end());
@@ -284,18 +301,17 @@ std::vector<PolicyLists::Match> PolicyLists::covering(const Prefix &prefix) cons
     std::vector<Match> matches;
     for (int length = prefix.length_bits; length >= 0; length--) {
         const Prefix sought = Prefix{prefix.address, length}.network();
-        const size_t first = matches.size();
-        for (const auto &[id, list] : lists_) {
-            if (!list->has_length(prefix.address.family, length)) {
-                continue;
-            }
-            if (const auto *entry = list->find(sought)) {
-                matches.push_back({id, *entry});
+        for (const bool single : {true, false}) {
+            for (const auto &[id, list] : lists_) {
+                if ((id.name == kSingleEntries) != single ||
+                    !list->has_length(prefix.address.family, length)) {
+                    continue;
+                }
+                if (const auto *entry = list->find(sought)) {
+                    matches.push_back({id, *entry});
+                }
             }
         }
-        std::stable_partition(
-            matches.begin() + static_cast<ptrdiff_t>(first), matches.end(),
-            [](const Match &match) { return match.list.name == kSingleEntries; });
     }
     return matches;
 }
@@ -346,16 +362,21 @@ std::vector<PolicyLists::Match> PolicyLists::page(ListKind kind, std::string_vie
 std::vector<PolicyLists::Verdict> PolicyLists::verdicts() const
 {
     std::vector<Verdict> all;
-    all.reserve(size(ListKind::kDeny) + size(ListKind::kAllow));
-    const auto verdict_before = [](const Verdict &a, const Verdict &b) {
-        return before(a.prefix, b.prefix);
-    };
     for (const auto &[id, list] : lists_) {
-        const auto middle = static_cast<ptrdiff_t>(all.size());
+        std::vector<Verdict> these;
+        these.reserve(list->entries().size());
         for (const auto &entry : list->entries()) {
-            all.push_back({entry.prefix, id.kind});
+            these.push_back({entry.prefix, id.kind});
         }
-        std::inplace_merge(all.begin(), all.begin() + middle, all.end(), verdict_before);
+        if (all.empty()) {
+            all = std::move(these);
+            continue;
+        }
+        std::vector<Verdict> merged;
+        merged.reserve(all.size() + these.size());
+        std::ranges::merge(all, these, std::back_inserter(merged), before, &Verdict::prefix,
+                           &Verdict::prefix);
+        all = std::move(merged);
     }
     const auto same = std::ranges::unique(all, {}, &Verdict::prefix);
     all.erase(same.begin(), same.end());

@@ -39,13 +39,19 @@ Complaint host_bits(std::string_view text, const Prefix &prefix)
                 prefix.address.to_string() + " alone"};
 }
 
-// Control characters would reach terminals and logs.
+// Control characters would reach terminals and logs; U+0080 to U+009F are c2 and one more byte.
 bool is_line(std::string_view text)
 {
-    return std::ranges::all_of(text, [](char c) {
+    uint8_t before = 0;
+    for (const char c : text) {
         const auto byte = static_cast<uint8_t>(c);
-        return (byte >= ' ' || c == '\t') && byte != 0x7f;
-    });
+        const bool is_c1 = before == 0xc2 && byte >= 0x80 && byte < 0xa0;
+        if ((byte < ' ' && c != '\t') || byte == 0x7f || is_c1) {
+            return false;
+        }
+        before = byte;
+    }
+    return true;
 }
 
 std::optional<Complaint> complaint_of_reason(std::string_view text)

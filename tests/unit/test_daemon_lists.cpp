@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <stdexcept>
 
 #include "control/daemon/lists.hpp"
@@ -251,6 +252,32 @@ TEST_F(DaemonLists, ChangesAreMadeInTheirOrder)
         EXPECT_EQ(answers[3 * i + 2], "done " + std::to_string(i));
     }
     EXPECT_TRUE(lists_->lists().empty());
+}
+
+TEST_F(DaemonLists, RefuseMoreThanMayWait)
+{
+    std::map<unsigned, size_t> answers;  // by status
+    const auto note = [&](const Answer &given) {
+        answers[given ? 200 : given.error().status]++;
+    };
+    for (size_t i = 0; i < Lists::kFilesWaitingMax + 2; i++) {
+        lists_->load({.id = {ListKind::kDeny, "feed"},
+                      .source = "",
+                      .text = "10.0.0.0/8",
+                      .reason = "",
+                      .until = 0},
+                     note);
+    }
+    EXPECT_EQ(answers, (std::map<unsigned, size_t>{{503, 2}}));
+    ASSERT_TRUE(run_until([&] { return answers[200] == Lists::kFilesWaitingMax; }));
+    EXPECT_TRUE(load("feed", "10.0.0.0/8")) << "there is room again";
+
+    answers.clear();
+    for (size_t i = 0; i < Lists::kWaitingMax + 3; i++) {  // one of them is under way
+        lists_->remove(ListKind::kAllow, *model::Prefix::parse("10.0.0.0/8"), note);
+    }
+    EXPECT_EQ(answers[503], 2);
+    ASSERT_TRUE(run_until([&] { return answers[404] == Lists::kWaitingMax + 1; }));
 }
 
 TEST_F(DaemonLists, EntriesEndByTheClockAndInTheHistory)

@@ -84,9 +84,11 @@ TEST(PolicyListFile, CountsDuplicatesAndKeepsTheFirst)
 TEST(PolicyListFile, SaysEveryBadLineWithItsNumberAndWhatWouldBeRight)
 {
     const std::string_view bad[] = {
-        "10.0.0.0/33",  "10.0.0.1/8",  "2001:db8::1/32",     "::ffff:10.0.0.1", "example.org",
-        "10.0.0.0/",    "10.0.0.0/08", "10.0.0.0/-1",        "10.0.0",          "010.0.0.0/8",
-        "fe80::1%eth0", ",10.0.0.0/8", "10.0.0.0/8 \x1b[2J", "10.0.0.0/8 \x7f"};
+        "10.0.0.0/33",        "10.0.0.1/8",      "2001:db8::1/32",
+        "::ffff:10.0.0.1",    "example.org",     "10.0.0.0/",
+        "10.0.0.0/08",        "10.0.0.0/-1",     "10.0.0",
+        "010.0.0.0/8",        "fe80::1%eth0",    ",10.0.0.0/8",
+        "10.0.0.0/8 \x1b[2J", "10.0.0.0/8 \x7f", "10.0.0.0/8 \xc2\x9b 2J"};
     for (const auto line : bad) {
         const auto file =
             parse_list_file("# head\n192.0.2.0/24\n" + std::string(line) + "\n", "", 0);
