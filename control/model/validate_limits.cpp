@@ -9,6 +9,9 @@ namespace guideway::model {
 
 namespace {
 
+// What the API has where the limits of the instance are.
+constexpr std::string_view kTopName = "top";
+
 // Of one list of limits, or of all.
 class LimitsValidator {
   public:
@@ -103,6 +106,11 @@ void LimitsValidator::check_limit(const Limit &limit, const Service *service,
     }
     if (limit.name == kAdmissionName) {
         report(path + ".name", quoted(limit.name) + " is what admission itself is called",
+               "give the limit another name");
+    }
+    if (service == nullptr && limit.name == kTopName) {
+        report(path + ".name",
+               quoted(limit.name) + " is what the API calls the sources that send most",
                "give the limit another name");
     }
     check_bits(limit.per.ipv4, Family::kIpv4, path + ".per");

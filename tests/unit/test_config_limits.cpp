@@ -304,6 +304,15 @@ TEST(ConfigLimitsRefused, NothingMoreOfAServiceWhoseAddressIsNotKnown)
            {"8:13: services[0].listen: found 'x'"});
 }
 
+TEST(ConfigLimitsRefused, ANameThatTheApiHasForSomethingElse)
+{
+    expect(
+        "instance: e\ninterfaces: [eth0]\nservices: []\nlimits:\n  - {name: top, per: "
+        "source, of: packets, rate: 1/s}\n",
+        {"5:12: 'top' is what the API calls the sources that send most; give the limit"});
+    EXPECT_EQ(read_limit("name: top, per: source, of: packets, rate: 1/s").name, "top");
+}
+
 TEST(ConfigLimitsRefused, LimitsThatAreTheSame)
 {
     expect(with_limit("name: admission, per: source, of: packets, rate: 10/s"),
