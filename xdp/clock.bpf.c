@@ -8,6 +8,7 @@
 const volatile uint32_t gw_tick_ns_constant = 1000000;
 
 uint64_t gw_clock_ahead_ns = 0;
+uint64_t gw_coarse_clock_ns = 0;
 
 // In the pins' units; see gw_pins_clock().
 SEC("socket")
@@ -24,6 +25,15 @@ int gw_compare_clocks(void *context)
 {
     (void)context;
     gw_clock_ahead_ns = bpf_jiffies64() * gw_tick_ns_constant - bpf_ktime_get_ns();
+    return 0;
+}
+
+// The coarse clock, into the variable.
+SEC("socket")
+int gw_read_coarse_clock(void *context)
+{
+    (void)context;
+    gw_coarse_clock_ns = bpf_jiffies64() * gw_tick_ns_constant;
     return 0;
 }
 

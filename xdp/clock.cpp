@@ -2,12 +2,12 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
 
 #include <array>
 #include <memory>
 
 #include "clock.skel.h"
+#include "xdp/kernel_objects.hpp"
 
 namespace guideway::xdp {
 
@@ -63,21 +63,24 @@ Result<uint64_t> clock_ahead_ns(uint32_t tick_ns)
 
 Result<PinClock> PinClock::open(uint32_t tick_ns)
 {
-    const auto skeleton = load(tick_ns);
+    auto skeleton = load(tick_ns);
     if (!skeleton) {
         return std::unexpected(skeleton.error());
     }
-    Descriptor program(
-        fcntl(bpf_program__fd((*skeleton)->progs.gw_read_clock), F_DUPFD_CLOEXEC, 0));
-    if (!program.valid()) {
-        return std::unexpected(Error::system("keep", "the program that reads the clock"));
-    }
-    return PinClock(std::move(program));
+    return PinClock(std::move(*skeleton));
 }
 
 Result<uint32_t> PinClock::now() const
 {
-    return run(program_.get());
+    return run(bpf_program__fd(skeleton_->progs.gw_read_clock));
+}
+
+Result<uint64_t> PinClock::coarse_ns() const
+{
+    if (auto ran = run(bpf_program__fd(skeleton_->progs.gw_read_coarse_clock)); !ran) {
+        return std::unexpected(std::move(ran.error()));
+    }
+    return *static_cast<const volatile uint64_t *>(&skeleton_->bss->gw_coarse_clock_ns);
 }
 
 }  // namespace guideway::xdp

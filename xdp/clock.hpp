@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "dataplane/error.hpp"
-#include "xdp/kernel_objects.hpp"
+
+struct clock_bpf;
 
 namespace guideway::xdp {
 
@@ -20,10 +22,13 @@ class PinClock {
 
     // In units of GW_PIN_TICK_SHIFT.
     [[nodiscard]] Result<uint32_t> now() const;
+    // The coarse clock that it is made of.
+    [[nodiscard]] Result<uint64_t> coarse_ns() const;
 
   private:
-    explicit PinClock(Descriptor program) : program_(std::move(program)) {}
-    Descriptor program_;
+    using Skeleton = std::unique_ptr<clock_bpf, void (*)(clock_bpf *)>;
+    explicit PinClock(Skeleton skeleton) : skeleton_(std::move(skeleton)) {}
+    Skeleton skeleton_;
 };
 
 }  // namespace guideway::xdp
