@@ -55,6 +55,8 @@ void parse_verdict(Words &words, Step &step)
             step.service = words.next("the service");
         } else if (words.accept("backend")) {
             step.backend = words.next("the backend");
+        } else if (words.accept("excess")) {
+            step.excesses.push_back(words.next("the limit"));
         } else if (words.accept("event")) {
             while (!words.done()) {
                 step.events.push_back(words.next("the event"));
@@ -69,8 +71,12 @@ ExpectedCounter parse_counter(Words &words)
 {
     ExpectedCounter counter;
     counter.name = words.next("a counter");
-    if (counter.name == "service" || counter.name == "backend") {
+    if (counter.name == "service" || counter.name == "backend" || counter.name == "limit") {
         counter.name += " " + words.next("a name");
+    }
+    if (counter.name.starts_with("limit ")) {
+        words.expect("excess");
+        counter.name += " excess";
     }
     counter.packets = words.number("the count", UINT64_MAX);
     if (words.accept("bytes")) {
@@ -143,6 +149,14 @@ class Reader {
             parse_pin_times(words, world.pin_times);
         } else if (keyword == "pin") {
             world.pins.push_back(parse_foreign_pins(words));
+        } else if (keyword == "sources-max") {
+            world.sources_max = static_cast<uint32_t>(words.number("the sources", UINT32_MAX));
+        } else if (keyword == "limit") {
+            world.limits.push_back(parse_limit(words));
+        } else if (keyword == "deny") {
+            parse_prefixes(words, GW_LIST_DENY, world.listed);
+        } else if (keyword == "allow") {
+            parse_prefixes(words, GW_LIST_ALLOW, world.listed);
         } else {
             return false;
         }
@@ -197,6 +211,14 @@ std::optional<std::string> check_step(const Step &step)
     return std::nullopt;
 }
 
+// The kernel's exact clock is not the coarse one that a case sets: each would take the other's
+// states for old or for new ones.
+bool mixes_clocks(const World &world)
+{
+    return std::ranges::any_of(world.limits, &Limit::exact_clock) &&
+           !std::ranges::all_of(world.limits, &Limit::exact_clock);
+}
+
 }  // namespace
 
 Result<Case> read_case(const std::filesystem::path &file)
@@ -222,6 +244,9 @@ Result<Case> read_case(const std::filesystem::path &file)
     }
     if (result.steps.empty()) {
         return fail(file.string() + ": no packets");
+    }
+    if (mixes_clocks(result.world)) {
+        return fail(file.string() + ": limits are all 'exact' or none");
     }
     return result;
 }

@@ -25,6 +25,7 @@ struct Step {
     std::string reason;
     std::string service;  // of forwarded packets
     std::string backend;
+    std::vector<std::string> excesses;  // of limits
     std::vector<std::string> events;
     std::vector<Change> changes;           // before the (first) packet
     std::optional<std::vector<Pin>> pins;  // after it; as before when not said
@@ -34,9 +35,10 @@ struct Step {
 
 // A counter's name and its value after all packets of the case.
 struct ExpectedCounter {
-    std::string name;  // a reason, an event, "service NAME" or "backend NAME"
+    // A reason, an event, "service NAME", "backend NAME" or "limit NAME excess".
+    std::string name;
     uint64_t packets = 0;
-    std::optional<uint64_t> bytes;  // of services and backends
+    std::optional<uint64_t> bytes;  // of services, backends and limits
 };
 
 struct Case {

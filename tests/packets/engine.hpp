@@ -34,10 +34,10 @@ class Engine {
 
     [[nodiscard]] virtual std::string name() const = 0;
     [[nodiscard]] virtual Tables &tables() = 0;
-    // Makes the tables anew where the world wants another number of pins, and writes it.
+    // Makes the tables anew where the world wants them of another size, and writes it.
     [[nodiscard]] virtual Result<void> load(const World &world) = 0;
-    // The pins' clock. It stands still: between two packets no time passes but that by which
-    // shift_times() ages the tables.
+    // The pins' clock; the limits' coarse clock is limits_clock_ns() of it. It stands still:
+    // between two packets no time passes but that by which shift_times() ages the tables.
     [[nodiscard]] virtual uint32_t now_ticks() const = 0;
     // Frames shorter than this cannot be given to the engine.
     [[nodiscard]] virtual size_t frame_bytes_min() const = 0;

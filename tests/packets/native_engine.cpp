@@ -10,11 +10,12 @@
 namespace guideway::packets {
 namespace {
 
-constexpr uint64_t kNowNs = 1'000'000'000;
+// Two days: what a case ages lies in the past, not before the clock's beginning.
+constexpr uint32_t kNowTicks = (1 << 20) + 7;
 
-Result<Tables> make_tables(uint32_t pins_max)
+Result<Tables> make_tables(const World &world)
 {
-    return Tables::anonymous(case_capacity(2, pins_max), gw_hash_key{});
+    return Tables::anonymous(case_capacity(2, world), gw_hash_key{});
 }
 
 class NativeEngine : public Engine {
@@ -24,12 +25,13 @@ class NativeEngine : public Engine {
     [[nodiscard]] std::string name() const override { return "native"; }
     [[nodiscard]] Tables &tables() override { return tables_; }
     [[nodiscard]] size_t frame_bytes_min() const override { return 0; }
-    [[nodiscard]] uint32_t now_ticks() const override { return kNowNs >> GW_PIN_TICK_SHIFT; }
+    [[nodiscard]] uint32_t now_ticks() const override { return kNowTicks; }
 
     [[nodiscard]] Result<void> load(const World &world) override
     {
-        if (world.pins_max != tables_.capacity().pins_max) {
-            auto tables = make_tables(world.pins_max);
+        if (world.pins_max != tables_.capacity().pins_max ||
+            world.sources_max != tables_.capacity().sources_max) {
+            auto tables = make_tables(world);
             if (!tables) {
                 return std::unexpected(tables.error());
             }
@@ -49,7 +51,8 @@ class NativeEngine : public Engine {
                          .end = buffer.get() + size,
                          .tables = tables_.base(),
                          .layout = &tables_.layout(),
-                         .now_ns = kNowNs,
+                         .now_ns = limits_clock_ns(kNowTicks),
+                         .exact_ns = limits_clock_ns(kNowTicks),
                          .ingress_ifindex = kIngressIfindex,
                          .cpu = 0,
                          .generation = kGeneration};
@@ -83,7 +86,7 @@ class NativeEngine : public Engine {
 
 Result<std::unique_ptr<Engine>> native_engine()
 {
-    auto tables = make_tables(World{}.pins_max);
+    auto tables = make_tables(World{});
     if (!tables) {
         return std::unexpected(std::move(tables.error()));
     }

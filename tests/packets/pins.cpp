@@ -257,6 +257,9 @@ std::vector<Pin> read_pins(const Tables &tables, const World &world, uint32_t no
 
 void shift_times(const Tables &tables, int64_t ticks)
 {
+    if (ticks == 0) {
+        return;
+    }
     const auto by = static_cast<uint64_t>(ticks);
     for (auto &bucket : tables.pin_buckets()) {
         for (auto &way : bucket.way) {
@@ -272,6 +275,7 @@ void shift_times(const Tables &tables, int64_t ticks)
             }
         }
     }
+    shift_policy_times(tables, ticks);
 }
 
 }  // namespace guideway::packets

@@ -67,7 +67,7 @@ using Change = std::variant<SlotChange, LifeChange, Ageing, ForeignPins, Overflo
                                          uint32_t now);
 
 // Adds `ticks`, which may be negative, to all times in the tables that come from the pins'
-// clock: what is there gets younger by so much.
+// clock, and to those of the limits': what is there gets younger by so much.
 void shift_times(const Tables &tables, int64_t ticks);
 
 }  // namespace guideway::packets

@@ -51,10 +51,15 @@ std::vector<std::string> counter_names(const Tables &tables, const World &world)
         names.push_back("backend " + name + " syn repeats");
     }
     names.emplace_back("refusals by slot");
+    for (const auto &limit : world.limits) {
+        names.push_back("limit " + limit.name + " excess");
+        names.push_back("limit " + limit.name + " excess bytes");
+    }
+    names.emplace_back("excess of other limits");
     return names;
 }
 
-std::vector<uint64_t> counter_values(const Tables &tables)
+std::vector<uint64_t> counter_values(const Tables &tables, const World &world)
 {
     const CounterTotals totals = tables.counters();
     std::vector<uint64_t> values = totals.reasons;
@@ -77,6 +82,17 @@ std::vector<uint64_t> counter_values(const Tables &tables)
         refusals = std::accumulate(std::begin(cells), std::end(cells), refusals);
     }
     values.push_back(refusals);
+    uint64_t other_excess = 0;
+    for (uint32_t i = 0; i < GW_LIMITS_MAX; i++) {
+        const gw_excess excess = tables.excess_counters(i);
+        if (i < world.limits.size()) {
+            values.push_back(excess.packets);
+            values.push_back(excess.bytes);
+        } else {
+            other_excess += excess.packets + excess.bytes;
+        }
+    }
+    values.push_back(other_excess);
     return values;
 }
 
@@ -102,7 +118,7 @@ class Run {
             return std::move(report_);
         }
         names_ = counter_names(engine_.tables(), case_.world);
-        expected_ = counter_values(engine_.tables());
+        expected_ = counter_values(engine_.tables(), case_.world);
         for (const auto &step : case_.steps) {
             change(step);
             for (uint64_t n = step.first; n <= step.last; n++) {
@@ -170,6 +186,11 @@ class Run {
         for (const auto &event : step.events) {
             more(event, 1);
         }
+        const auto range = ip_range(in);
+        for (const auto &limit : step.excesses) {
+            more("limit " + limit + " excess", 1);
+            more("limit " + limit + " excess bytes", range.end - range.begin);
+        }
         const bool is_repeat = std::ranges::count(step.events, "syn_repeated") != 0;
         // Where every flow is pinned, nothing is learnt that would have to begin again.
         const auto service = case_.world.service_index(step.service);
@@ -179,7 +200,6 @@ class Run {
              learns ? static_cast<uint64_t>(std::ranges::count(step.events, "pin_refused"))
                     : 0U);
         if (step.reason == "forwarded") {
-            const auto range = ip_range(in);
             more("service " + step.service, 1);
             more("service " + step.service + " bytes", range.end - range.begin);
             more("backend " + step.backend, 1);
@@ -191,7 +211,7 @@ class Run {
 
     void check_counters(std::string &problems)
     {
-        auto actual = counter_values(engine_.tables());
+        auto actual = counter_values(engine_.tables(), case_.world);
         for (size_t i = 0; i < actual.size(); i++) {
             if (actual[i] != expected_[i]) {
                 problems += "    counter " + names_[i] + ": expected " +

@@ -129,15 +129,15 @@ std::optional<uint32_t> World::service_index(std::string_view name) const
     return index_of(services, name);
 }
 
-gw_capacity case_capacity(uint32_t cpus, uint32_t pins_max)
+gw_capacity case_capacity(uint32_t cpus, const World &world)
 {
     return {.addresses_max = 64,
             .services_max = 64,
             .backends_max = 64,
             .ring_slots_max = 4096,
             .cpus_max = cpus,
-            .pins_max = pins_max,
-            .sources_max = 1024,
+            .pins_max = world.pins_max,
+            .sources_max = world.sources_max,
             .prefixes_max = 64};
 }
 
@@ -250,6 +250,9 @@ Result<void> write_world(Tables &tables, const World &world, uint32_t now)
         }
     }
     if (auto written = write_directory(tables, world); !written) {
+        return written;
+    }
+    if (auto written = write_policy(tables, world); !written) {
         return written;
     }
     tables.header().active_generation = world.other_generation ? kGeneration + 1 : kGeneration;

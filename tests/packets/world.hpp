@@ -7,6 +7,7 @@
 
 #include "dataplane/tables/tables.hpp"
 #include "tests/packets/pins.hpp"
+#include "tests/packets/policy.hpp"
 #include "tests/packets/words.hpp"
 
 namespace guideway::packets {
@@ -45,6 +46,9 @@ struct World {
     uint32_t pins_max = 64;
     gw_pin_times pin_times{.idle_ticks = 6706, .closing_ticks = 895, .handshake_ticks = 23};
     std::vector<ForeignPins> pins;
+    uint32_t sources_max = 16;  // few, so that sources have to share
+    std::vector<Limit> limits;
+    std::vector<ListedPrefix> listed;
 
     [[nodiscard]] std::optional<uint32_t> backend_index(std::string_view name) const;
     [[nodiscard]] std::optional<uint32_t> service_index(std::string_view name) const;
@@ -53,8 +57,8 @@ struct World {
 // The generation that engines under test say they are.
 inline constexpr uint32_t kGeneration = 1;
 
-// Sizes that hold every case, for a machine with `cpus` processors.
-[[nodiscard]] gw_capacity case_capacity(uint32_t cpus, uint32_t pins_max);
+// Sizes that hold the world, for a machine with `cpus` processors.
+[[nodiscard]] gw_capacity case_capacity(uint32_t cpus, const World &world);
 
 // Parses a "backend ..." or "service ..." statement, whose keyword has been read.
 [[nodiscard]] Backend parse_backend(Words &words);

@@ -32,7 +32,7 @@ struct Program {
     Tables tables;
 };
 
-Result<Program> load_program(uint32_t pins_max);
+Result<Program> load_program(const World &world);
 
 class XdpEngine : public Engine {
   public:
@@ -51,8 +51,9 @@ class XdpEngine : public Engine {
 
     [[nodiscard]] Result<void> load(const World &world) override
     {
-        if (world.pins_max != tables_.capacity().pins_max) {
-            auto program = load_program(world.pins_max);
+        if (world.pins_max != tables_.capacity().pins_max ||
+            world.sources_max != tables_.capacity().sources_max) {
+            auto program = load_program(world);
             if (!program) {
                 return std::unexpected(program.error());
             }
@@ -66,29 +67,68 @@ class XdpEngine : public Engine {
     // moved on runs again.
     [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override
     {
+        const uint32_t kept_at_ticks = now_ticks_;
+        keep();
         for (;;) {
-            const auto before = clock_.now();
+            const auto before = clock_.coarse_ns();
             if (!before) {
                 return std::unexpected(before.error());
             }
-            shift_times(tables_, int64_t{*before} - now_ticks_);
-            now_ticks_ = *before;
-            const std::span changing(tables_.base() + tables_.layout().pins_offset,
-                                     tables_.base() + tables_.layout().total_bytes);
-            kept_.assign(changing.begin(), changing.end());
+            stand_at(*before);
             auto ran = run_once(frame, headroom_bytes);
-            const auto after = clock_.now();
+            const auto after = clock_.coarse_ns();
             if (!after) {
                 return std::unexpected(after.error());
             }
             if (*after == *before) {
                 return ran;
             }
-            std::ranges::copy(kept_, changing.begin());
+            restore();
+            now_ticks_ = kept_at_ticks;
         }
     }
 
   private:
+    // What a packet may change: pins, limits and sources, which follow each other, and what is
+    // counted. The lists between them are large, and only read.
+    [[nodiscard]] std::array<std::span<uint8_t>, 2> changing() const
+    {
+        const auto &layout = tables_.layout();
+        return {std::span(tables_.base() + layout.pins_offset,
+                          tables_.base() + layout.lists_offset[0]),
+                std::span(tables_.base() + layout.counters_offset,
+                          tables_.base() + layout.total_bytes)};
+    }
+
+    void keep()
+    {
+        kept_.clear();
+        for (const auto part : changing()) {
+            kept_.insert(kept_.end(), part.begin(), part.end());
+        }
+    }
+
+    void restore()
+    {
+        auto from = kept_.cbegin();
+        for (const auto part : changing()) {
+            const auto bytes = static_cast<ptrdiff_t>(part.size());
+            std::copy(from, from + bytes, part.begin());
+            from += bytes;
+        }
+    }
+
+    // Moves the tables to the time `coarse_ns` of the kernel's clock, and makes the limits read
+    // the pins' clock for as long as that stands.
+    void stand_at(uint64_t coarse_ns)
+    {
+        const auto ticks =
+            static_cast<uint32_t>(coarse_ns >> GW_PIN_TICK_SHIFT) & GW_PIN_TICKS_MASK;
+        shift_times(tables_, int64_t{ticks} - now_ticks_);
+        now_ticks_ = ticks;
+        tables_.header().clock_ahead_ns = coarse_ns - limits_clock_ns(ticks);
+    }
+
     [[nodiscard]] Result<Ran> run_once(const Bytes &frame, uint32_t headroom_bytes)
     {
         // Metadata in front of the frame takes headroom away, in whole words.
@@ -155,10 +195,10 @@ Result<void> park_on_loopback(int program_fd)
     return {};
 }
 
-Result<Program> load_program(uint32_t pins_max)
+Result<Program> load_program(const World &world)
 {
     const auto capacity =
-        case_capacity(static_cast<uint32_t>(libbpf_num_possible_cpus()), pins_max);
+        case_capacity(static_cast<uint32_t>(libbpf_num_possible_cpus()), world);
     const auto layout = tables_layout(capacity);
     if (!layout) {
         return std::unexpected(layout.error());
@@ -202,7 +242,7 @@ Result<std::unique_ptr<Engine>> xdp_engine()
     if (sched_setaffinity(0, sizeof(one), &one) != 0) {
         return std::unexpected(Error::system("stay on", "one processor"));
     }
-    auto program = load_program(World{}.pins_max);
+    auto program = load_program(World{});
     if (!program) {
         return std::unexpected(program.error());
     }
