@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <vector>
+
+#include "dataplane/tables/lists.hpp"
 
 namespace guideway::bench {
 namespace {
@@ -67,6 +70,41 @@ void write_limits(const Tables &tables)
     };
     auto *limits = reinterpret_cast<gw_limit *>(tables.base() + tables.layout().limits_offset);
     std::ranges::copy(made, limits);
+}
+
+uint32_t flow_address(uint32_t flow)
+{
+    return 0x20000000U | (flow * 0x9e3779b1U & 0x1fffffffU);
+}
+
+Result<void> fill_lists(const Tables &tables)
+{
+    constexpr std::array<uint8_t, 3> kIpv6Lengths{64, 96, 128};
+    std::vector<ListedPrefix> prefixes;
+    for (const bool is_ipv6 : {false, true}) {
+        for (uint32_t i = 0; i < kDenied; i++) {
+            ListedPrefix prefix;
+            const uint32_t address = __builtin_bswap32(flow_address(kFlowsDenied + i));
+            prefix.is_ipv6 = is_ipv6;
+            prefix.length_bits = is_ipv6 ? kIpv6Lengths[i % kIpv6Lengths.size()] : 32;
+            if (is_ipv6) {
+                prefix.address = {0x20, 0x01, 0x0d, 0xb8};
+                prefix.address[15] = prefix.length_bits == 128 ? 1 : 0;
+            }
+            std::memcpy(&prefix.address[is_ipv6 ? 4 : 0], &address, sizeof(address));
+            prefixes.push_back(prefix);
+        }
+    }
+    std::ranges::sort(prefixes, {}, [](const ListedPrefix &prefix) {
+        return std::pair(prefix.is_ipv6, prefix.address);
+    });
+    const auto image = build_lists(ListsRoom::of(tables), prefixes);
+    if (!image) {
+        return std::unexpected(image.error());
+    }
+    write_idle_lists(tables, *image);
+    activate_idle_lists(tables, *image);
+    return {};
 }
 
 void set_policy(const Tables &tables, Policy policy)

@@ -51,7 +51,8 @@ packets::Service service(const char *name, uint8_t protocol, const char *listen,
 
 }  // namespace
 
-gw_capacity capacity(uint32_t cpus, uint32_t pins_max, uint32_t sources_max)
+gw_capacity capacity(uint32_t cpus, uint32_t pins_max, uint32_t sources_max,
+                     uint32_t prefixes_max)
 {
     return {.addresses_max = 64,
             .services_max = 16,
@@ -60,12 +61,14 @@ gw_capacity capacity(uint32_t cpus, uint32_t pins_max, uint32_t sources_max)
             .cpus_max = cpus,
             .pins_max = pins_max,
             .sources_max = sources_max,
-            .prefixes_max = 64};
+            .prefixes_max = prefixes_max};
 }
 
 packets::World world()
 {
     packets::World world;
+    world.hash_key = {
+        {0x157c4a7fb979379e, 0x35c8ed5c60c09cf3, 0x517f2a36b278210f, 0x958ec1d0116a6cf8}};
     for (uint32_t i = 0; i < 2 * kBackends; i++) {
         world.backends.push_back(backend(i));
     }

@@ -6,7 +6,8 @@
 
 namespace guideway::bench {
 
-[[nodiscard]] gw_capacity capacity(uint32_t cpus, uint32_t pins_max, uint32_t sources_max);
+[[nodiscard]] gw_capacity capacity(uint32_t cpus, uint32_t pins_max, uint32_t sources_max,
+                                   uint32_t prefixes_max);
 // All slots of service "moving" are moving, those of the others stable.
 [[nodiscard]] packets::World world();
 

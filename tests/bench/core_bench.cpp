@@ -36,8 +36,9 @@ enum class Pins : uint8_t {
 class Core {
   public:
     Core(uint32_t pins_max, Pins pins)
-        : tables_(Tables::anonymous(bench::capacity(1, pins_max, kSourcesFew), gw_hash_key{})
-                      .value()),
+        : tables_(
+              Tables::anonymous(bench::capacity(1, pins_max, kSourcesFew, 64), gw_hash_key{})
+                  .value()),
           // 64 packets share a tick of the pins' clock where time is to pass.
           tick_shift_(pins == Pins::kReplaceable ? 6 : 63)
     {

@@ -110,7 +110,8 @@ Result<Bench> Bench::open(const std::string &name, uint32_t pins_max, uint32_t s
                           Content content)
 {
     const gw_capacity capacity = bench::capacity(
-        static_cast<uint32_t>(libbpf_num_possible_cpus()), pins_max, sources_max);
+        static_cast<uint32_t>(libbpf_num_possible_cpus()), pins_max, sources_max,
+        sources_max == kSourcesMany ? kPrefixesMany : kPrefixesFew);
     const auto layout = tables_layout(capacity);
     if (!layout) {
         return std::unexpected(layout.error());
@@ -270,6 +271,32 @@ std::vector<Variant> Bench::policy_variants() const
         add("limit_excess", "a limit of packets exceeded", Policy::kExcess, flows, {},
             GW_REASON_LIMITED);
     }
+    for (const uint32_t flows : {1U, 1U << 17, 1U << 20}) {
+        Variant none = plain;
+        none.what = "TCP over IPv6, no policy";
+        none.harness = skeleton_->progs.harness_v6_in_v6;
+        none.path = skeleton_->progs.path_v6_in_v6;
+        none.is_ipv6 = true;
+        none.flows = flows;
+        list.push_back(none);
+        for (const bool is_ipv6 : {false, true}) {
+            const size_t first = list.size();
+            add("list_passed",
+                is_ipv6 ? "500,000 denied, IPv6 not" : "500,000 denied, IPv4 not",
+                Policy::kLists, flows);
+            if (flows <= kDenied) {
+                add("list_denied",
+                    is_ipv6 ? "500,000 denied, IPv6 too" : "500,000 denied, IPv4 too",
+                    Policy::kLists, flows, {}, GW_REASON_DENIED);
+                list.back().first_flow = kFlowsDenied;
+            }
+            for (size_t i = first; is_ipv6 && i < list.size(); i++) {
+                list[i].harness = none.harness;
+                list[i].path = none.path;
+                list[i].is_ipv6 = true;
+            }
+        }
+    }
     add("policy_none", "TCP over IPv4, no policy", Policy::kNone, kSourcesNew);
     add("limit_new", "new source, table of 128 MiB", Policy::kPackets, kSourcesNew,
         GW_EVENT_SOURCE_TRACKED);
@@ -384,6 +411,9 @@ Result<void> Bench::prepare_policy()
     write_limits(tables_);
     if (tables_.capacity().sources_max == kSourcesFew) {
         return {};
+    }
+    if (auto filled = fill_lists(tables_); !filled) {
+        return filled;
     }
     for (const Policy policy : {Policy::kTwo, Policy::kExact, Policy::kExcess}) {
         set_policy(tables_, policy);

@@ -28,6 +28,8 @@ constexpr uint32_t kPinsFew = 1024;
 constexpr uint32_t kPinsMany = 1 << 22;
 constexpr uint32_t kSourcesFew = 1024;
 constexpr uint32_t kSourcesMany = 1 << 23;
+constexpr uint32_t kPrefixesFew = 64;
+constexpr uint32_t kPrefixesMany = 1 << 20;
 
 // One packet kind at one number of flows.
 struct Variant {
