@@ -15,7 +15,6 @@ namespace {
 using model::ListId;
 using model::ListKind;
 using model::PolicyEntry;
-using model::PolicyList;
 using model::PolicyLists;
 
 // Also for when the clock is set: the end of an entry is a time of day and year.
