@@ -270,8 +270,8 @@ test_a_flood_from_spoofed_sources_disturbs_nobody() {
     configured "${FLOODED[@]}"
     under_a_flood
     expect_between 0 $(($(loaded .requests) / 100)) "$(loaded .failures)" "honest failures"
-    jq -e --argjson calm "$CALM_MS" '.latency_ms.p99 <= 5 * $calm' "$SCRATCH/load.json" >/dev/null ||
-        fail "p99 of connecting and asking: $CALM_MS ms, and $(loaded .latency_ms.p99) ms in the flood"
+    [[ $(loaded ".latency_ms.p99 <= 5 * $CALM_MS") == true ]] ||
+        fail "p99 of requests: $CALM_MS ms, and $(loaded .latency_ms.p99) ms in the flood"
 }
 
 # With so little room, some sources share a measure with others. Who is honest is then limited as
