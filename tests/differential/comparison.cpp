@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 
+#include "tests/differential/policy_states.hpp"
 #include "tests/packets/dissect.hpp"
 
 namespace guideway::differential {
@@ -124,6 +125,11 @@ Result<void> Comparison::load(const packets::World &world)
     return xdp_->load(world);
 }
 
+std::vector<uint64_t> Comparison::reasons() const
+{
+    return native_->tables().counters().reasons;
+}
+
 std::vector<uint64_t> Comparison::events() const
 {
     return native_->tables().counters().events;
@@ -170,6 +176,7 @@ std::optional<std::string> Comparison::compare(const Trial &trial)
     text += compare_counters(native_->tables().counters(), xdp_->tables().counters());
     text += compare_refusals(native_->tables(), xdp_->tables());
     text += compare_pins(*native_, *xdp_);
+    text += compare_policy(*native_, *xdp_, world_);
     return text.empty() ? std::nullopt : std::optional(text);
 }
 

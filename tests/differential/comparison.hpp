@@ -25,11 +25,13 @@ class Comparison {
 
     [[nodiscard]] Result<void> load(const packets::World &world);
 
-    // What the engines disagree about, or nothing. Compares verdict, frame, and all counters
-    // and pins since load(). Frames that cannot be given to both count as agreed.
+    // What the engines disagree about, or nothing. Compares verdict, frame, and all counters,
+    // pins and states of sources since load(). Frames that cannot be given to both count as agreed.
     [[nodiscard]] std::optional<std::string> compare(const Trial &trial);
 
     [[nodiscard]] uint64_t compared() const { return compared_; }
+    // How often each reason was given since load(), by gw_reason.
+    [[nodiscard]] std::vector<uint64_t> reasons() const;
     // How often each event happened since load(), by gw_event.
     [[nodiscard]] std::vector<uint64_t> events() const;
 

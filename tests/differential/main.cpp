@@ -5,7 +5,8 @@
 // The packets are those of the case files, mutated, and random ones. With
 // GUIDEWAY_PCAP_DIR set, every capture below that directory runs too: once as it is, once
 // sent to the case's services. Each case runs as it is and then with its slots unsettled, its
-// pins few and its backends mortal. The seed alone reproduces a failure.
+// pins few, its backends mortal, and limits and lists of the case's sources. The seed alone
+// reproduces a failure.
 #include <algorithm>
 #include <cstdlib>
 #include <functional>
@@ -17,6 +18,7 @@
 #include "tests/differential/captures.hpp"
 #include "tests/differential/comparison.hpp"
 #include "tests/differential/mutate.hpp"
+#include "tests/differential/policed.hpp"
 #include "tests/differential/unsettled.hpp"
 #include "tests/packets/case.hpp"
 #include "tests/packets/dissect.hpp"
@@ -110,8 +112,10 @@ bool run_case(const Options &options, const Case &packet_case, bool unsettled,
               Comparison &comparison, Judge &judge)
 {
     Random random(options.seed ^ std::hash<std::string>{}(packet_case.file));
-    const packets::World world =
-        unsettled ? unsettled_world(packet_case.world, random) : packet_case.world;
+    const packets::World world = unsettled
+                                     ? policed_world(unsettled_world(packet_case.world, random),
+                                                     sources_of(packet_case), random)
+                                     : packet_case.world;
     if (auto loaded = comparison.load(world); !loaded) {
         std::cerr << packet_case.file << ": " << loaded.error().message << "\n";
         return false;
@@ -121,6 +125,7 @@ bool run_case(const Options &options, const Case &packet_case, bool unsettled,
         Trial trial = make_trial(packet_case, random);
         if (unsettled) {
             mutate_tcp_flags(trial.frame, random);
+            mutate_source(trial.frame, random);
             trial.changes = random_changes(world, random);
         }
         judge.judge(trial, packet_case.file + (unsettled ? ", unsettled" : "") + ", seed " +
@@ -131,12 +136,14 @@ bool run_case(const Options &options, const Case &packet_case, bool unsettled,
 
 bool run_corpus(const Options &options, Comparison &comparison, Judge &judge)
 {
+    std::vector<uint64_t> reasons(GW_REASON_COUNT);
     std::vector<uint64_t> events(GW_EVENT_COUNT);
     for (const bool unsettled : {false, true}) {
         for (const auto &packet_case : options.cases) {
             if (!run_case(options, packet_case, unsettled, comparison, judge)) {
                 return false;
             }
+            std::ranges::transform(reasons, comparison.reasons(), reasons.begin(), std::plus{});
             std::ranges::transform(events, comparison.events(), events.begin(), std::plus{});
         }
     }
@@ -144,7 +151,11 @@ bool run_corpus(const Options &options, Comparison &comparison, Judge &judge)
               << " packets\npins: " << events[GW_EVENT_PIN_LOOKED_UP] << " lookups, "
               << events[GW_EVENT_PIN_HIT] << " hits, " << events[GW_EVENT_PIN_MADE] << " made, "
               << events[GW_EVENT_PIN_REFUSED] << " refused, " << events[GW_EVENT_PIN_DEAD]
-              << " dead\n";
+              << " dead\npolicy: " << reasons[GW_REASON_DENIED] << " denied, "
+              << reasons[GW_REASON_LIMITED] << " limited, " << reasons[GW_REASON_SHED]
+              << " shed, " << events[GW_EVENT_LIMIT_OBSERVED] << " observed, "
+              << events[GW_EVENT_SOURCE_TRACKED] << " sources tracked, "
+              << events[GW_EVENT_SOURCE_SHARED] << " shared\n";
     return true;
 }
 

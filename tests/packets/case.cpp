@@ -215,8 +215,7 @@ std::optional<std::string> check_step(const Step &step)
 // states for old or for new ones.
 bool mixes_clocks(const World &world)
 {
-    return std::ranges::any_of(world.limits, &Limit::exact_clock) &&
-           !std::ranges::all_of(world.limits, &Limit::exact_clock);
+    return uses_exact_clock(world) && !std::ranges::all_of(world.limits, &Limit::exact_clock);
 }
 
 }  // namespace

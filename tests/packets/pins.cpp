@@ -255,7 +255,7 @@ std::vector<Pin> read_pins(const Tables &tables, const World &world, uint32_t no
     return pins;
 }
 
-void shift_times(const Tables &tables, int64_t ticks)
+void shift_times(const Tables &tables, int64_t ticks, Shifted of)
 {
     if (ticks == 0) {
         return;
@@ -275,7 +275,10 @@ void shift_times(const Tables &tables, int64_t ticks)
             }
         }
     }
-    shift_policy_times(tables, ticks);
+    shift_limited(tables, ticks);
+    if (of == Shifted::kAll) {
+        shift_states(tables, ticks);
+    }
 }
 
 }  // namespace guideway::packets

@@ -68,6 +68,8 @@ using Change = std::variant<SlotChange, LifeChange, Ageing, ForeignPins, Overflo
 
 // Adds `ticks`, which may be negative, to all times in the tables that come from the pins'
 // clock, and to those of the limits': what is there gets younger by so much.
-void shift_times(const Tables &tables, int64_t ticks);
+// States of limits that read the exact clock have times of that.
+enum class Shifted : uint8_t { kAll, kWithoutStates };
+void shift_times(const Tables &tables, int64_t ticks, Shifted of = Shifted::kAll);
 
 }  // namespace guideway::packets

@@ -194,12 +194,15 @@ Result<void> write_policy(const Tables &tables, const World &world)
     return write_lists(tables, world);
 }
 
-void shift_policy_times(const Tables &tables, int64_t ticks)
+bool uses_exact_clock(const World &world)
 {
-    const uint64_t by_ns = static_cast<uint64_t>(ticks) << GW_PIN_TICK_SHIFT;
-    const auto shift = [by = by_ns << GW_ARRIVAL_SHIFT](uint64_t &arrival) {
-        arrival += arrival == 0 ? 0 : by;
-    };
+    return std::ranges::any_of(world.limits, &Limit::exact_clock);
+}
+
+void shift_states(const Tables &tables, int64_t ticks)
+{
+    const uint64_t by = static_cast<uint64_t>(ticks) << (GW_PIN_TICK_SHIFT + GW_ARRIVAL_SHIFT);
+    const auto shift = [by](uint64_t &arrival) { arrival += arrival == 0 ? 0 : by; };
     for (auto &limit : tables.limits()) {
         shift(limit.shared_arrival);
         shift(limit.shared_until);
@@ -212,6 +215,11 @@ void shift_policy_times(const Tables &tables, int64_t ticks)
     for (auto &cell : tables.source_cells()) {
         shift(cell);
     }
+}
+
+void shift_limited(const Tables &tables, int64_t ticks)
+{
+    const uint64_t by_ns = static_cast<uint64_t>(ticks) << GW_PIN_TICK_SHIFT;
     for (auto &record : tables.limited()) {
         if (record.fingerprint != 0) {
             record.since_ns += by_ns;

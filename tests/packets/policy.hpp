@@ -33,8 +33,13 @@ void parse_prefixes(Words &words, gw_list_verdict verdict, std::vector<ListedPre
 // services. Those of one service take the order that the core asks for.
 [[nodiscard]] Result<void> write_policy(const Tables &tables, const World &world);
 
-// Adds `ticks` of the pins' clock, which may be negative, to all times of the limits' clock.
-void shift_policy_times(const Tables &tables, int64_t ticks);
+// Whether the world's limits read the exact clock; all do, or none.
+[[nodiscard]] bool uses_exact_clock(const World &world);
+
+// Add `ticks` of the pins' clock, which may be negative, to all times of sources' states, and
+// of the records of those that exceed.
+void shift_states(const Tables &tables, int64_t ticks);
+void shift_limited(const Tables &tables, int64_t ticks);
 
 // The limits' clock of an engine whose pins' clock is `ticks`.
 [[nodiscard]] constexpr uint64_t limits_clock_ns(uint32_t ticks)

@@ -60,6 +60,7 @@ class XdpEngine : public Engine {
             skeleton_ = std::move(program->skeleton);
             tables_ = std::move(program->tables);
         }
+        exact_clock_ = uses_exact_clock(world);
         return write_world(tables_, world, now_ticks_);
     }
 
@@ -124,7 +125,9 @@ class XdpEngine : public Engine {
     {
         const auto ticks =
             static_cast<uint32_t>(coarse_ns >> GW_PIN_TICK_SHIFT) & GW_PIN_TICKS_MASK;
-        shift_times(tables_, int64_t{ticks} - now_ticks_);
+        // The exact clock goes on by itself.
+        shift_times(tables_, int64_t{ticks} - now_ticks_,
+                    exact_clock_ ? Shifted::kWithoutStates : Shifted::kAll);
         now_ticks_ = ticks;
         tables_.header().clock_ahead_ns = coarse_ns - limits_clock_ns(ticks);
     }
@@ -179,7 +182,8 @@ class XdpEngine : public Engine {
     Skeleton skeleton_;
     Tables tables_;
     xdp::PinClock clock_;
-    uint32_t now_ticks_ = 0;  // at which the tables stand
+    uint32_t now_ticks_ = 0;    // at which the tables stand
+    bool exact_clock_ = false;  // which the limits in them read
     Bytes kept_;
     Bytes received_;
 };
