@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 #include "tests/packets/world.hpp"
 
@@ -75,8 +76,9 @@ Result<void> write_limits(const Tables &tables, const World &world)
             return fail("service " + world.services[s].name + " has more than " +
                         std::to_string(GW_SERVICE_LIMITS_MAX) + " limits");
         }
-        std::ranges::stable_sort(
-            own, {}, [&world](uint16_t index) { return rank(world.limits[index]); });
+        std::ranges::sort(own, {}, [&world](uint16_t index) {
+            return std::pair(rank(world.limits[index]), index);
+        });
         auto &entry = tables.services()[s];
         for (size_t i = 0; i < own.size(); i++) {
             entry.limits[i] = static_cast<uint16_t>(own[i] + 1);
