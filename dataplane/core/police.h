@@ -324,7 +324,7 @@ GW_INLINE enum gw_reason gw_walk_policy(struct gw_walk *walk, struct gw_packet *
     return gw_policy_of(packet, walk->tables, walk->layout, &visit);
 }
 
-// For packets to an address of ours that are to no service: only the lists speak of these.
+// For echo requests, which are to no service: only the lists speak of these.
 GW_INLINE int gw_walk_is_denied(const struct gw_walk *walk, struct gw_packet *packet)
 {
     struct gw_visit visit = {0, 0, 0, 0, 0, 0};
