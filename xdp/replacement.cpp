@@ -388,6 +388,10 @@ Result<void> Replacement::pin()
 
 Result<void> Replacement::put()
 {
+    // What sources have sent while programs were loaded: without it their bursts would begin anew.
+    for (const auto &former : state_->formers) {
+        std::ignore = merge_sources(view_of(former), TablesView::of(state_->to.tables));
+    }
     // Where nobody acts by the new tables yet, the new programs do at once: alone on an
     // interface from the moment they are there, and behind a dispatcher on what the old one,
     // which comes first, lets pass. Where an earlier start's programs act, they go on until ours

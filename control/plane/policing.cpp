@@ -86,10 +86,13 @@ std::set<uint32_t> named_by(const Tables &tables, const std::set<uint32_t> &in_f
     return named;
 }
 
-std::set<uint32_t> indices_in(const LimitPlacement &placement)
+// And whose they are to be.
+std::map<uint32_t, uint64_t> identities_in(const LimitPlacement &placement)
 {
-    std::set<uint32_t> indices;
-    const auto note = [&](const LimitPlacement::Place &place) { indices.insert(place.index); };
+    std::map<uint32_t, uint64_t> indices;
+    const auto note = [&](const LimitPlacement::Place &place) {
+        indices.emplace(place.index, place.identity);
+    };
     std::ranges::for_each(placement.instance, note);
     for (const auto &places : placement.services) {
         std::ranges::for_each(places, note);
@@ -209,10 +212,12 @@ void Policing::collect(const std::set<uint32_t> &in_force,
         }
     }
     const auto named = named_by(tables_, in_force);
-    const auto wanted = indices_in(placement);
+    const auto wanted = identities_in(placement);
     const auto records = tables_.limits();
     for (uint32_t i = 0; i < records.size(); i++) {
-        if (records[i].identity == 0 || named.contains(i) || wanted.contains(i)) {
+        const auto to_be = wanted.find(i);
+        if (records[i].identity == 0 || named.contains(i) ||
+            (to_be != wanted.end() && to_be->second == records[i].identity)) {
             continue;
         }
         records[i] = {};

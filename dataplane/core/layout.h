@@ -168,10 +168,9 @@ GW_INLINE void gw_sections_init(struct gw_tables_header *header)
     gw_section_add(header, GW_SECTION_LIMITED, layout->limited_offset,
                    sizeof(struct gw_limited), GW_LIMITED_MAX);
     for (i = 0; i < 2; i++) {
-        gw_section_add(header, i == 0 ? GW_SECTION_LIST_LINES_0 : GW_SECTION_LIST_LINES_1,
-                       layout->lists_offset[i] + (uint32_t)sizeof(struct gw_lists) +
-                           GW_LIST_ROOTS * (uint32_t)sizeof(uint32_t),
-                       GW_CACHE_LINE_BYTES, layout->list_lines_max);
+        gw_section_add(header, i == 0 ? GW_SECTION_LISTS_0 : GW_SECTION_LISTS_1,
+                       layout->lists_offset[i], GW_CACHE_LINE_BYTES,
+                       GW_LIST_HEAD_LINES + layout->list_lines_max);
     }
     gw_section_add(header, GW_SECTION_COUNTERS, layout->counters_offset,
                    layout->counters_area_bytes, layout->cpus_max);

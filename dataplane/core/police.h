@@ -101,6 +101,11 @@ GW_INLINE int gw_limit_charge(struct gw_packet *packet, uint8_t *tables,
     fingerprint = gw_source_fingerprint(&((const struct gw_tables_header *)tables)->hash_key,
                                         limit, high, low);
     place = gw_limit_place(packet, tables, layout, limit, limit_index, fingerprint, now, area);
+    if (GW_UNLIKELY(place >> GW_PLACE_SHIFT == GW_PLACE_CELL) &&
+        (limit->flags & GW_LIMIT_OBSERVE) != 0) {
+        // A cell is for refusing by; sources of other limits would have less for it.
+        return 1;
+    }
     arrival = gw_arrival_at(tables, layout, place);
     if (GW_LIKELY(gw_arrival_charge(arrival, now, tolerance, increment))) {
         if (GW_UNLIKELY(place >> GW_PLACE_SHIFT == GW_PLACE_CELL)) {
@@ -261,17 +266,18 @@ GW_INLINE int gw_is_plain_visit(struct gw_packet *packet, uint8_t *tables,
 {
     const struct gw_service *service = gw_service_at(tables, layout, visit->service);
     const struct gw_tables_header *header = (const struct gw_tables_header *)tables;
+    uint32_t first = gw_service_limit(service, 0);
     uint64_t high = visit->high, low = visit->low;
     const struct gw_limit *limit;
     struct gw_source *source;
     uint64_t fingerprint, now, seen;
     int64_t ahead;
     uint32_t cost, way;
-    if (gw_read_once32(&service->policy) != GW_POLICY_LIMITS ||
-        gw_service_limit(service, 0) == 0 || gw_service_limit(service, 1) != 0) {
+    if (gw_read_once32(&service->policy) != GW_POLICY_LIMITS || first == 0 ||
+        gw_service_limit(service, 1) != 0) {
         return 0;
     }
-    limit = gw_limit_at(tables, layout, gw_service_limit(service, 0) - 1u);
+    limit = gw_limit_at(tables, layout, first - 1);
     cost = gw_limit_cost(limit, visit);
     if (cost == 0) {
         return 1;

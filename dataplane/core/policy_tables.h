@@ -127,6 +127,9 @@ struct gw_lists {
     uint8_t reserved[47];
 };
 GW_STATIC_ASSERT(sizeof(struct gw_lists) == 192, "three lines");
+#define GW_LIST_ROOTS 65536
+#define GW_LIST_HEAD_LINES \
+    ((sizeof(struct gw_lists) + GW_LIST_ROOTS * sizeof(uint32_t)) / GW_CACHE_LINE_BYTES)
 
 // IPv4: a trie of 16, 8 and 8 bits.
 //
@@ -136,7 +139,6 @@ GW_STATIC_ASSERT(sizeof(struct gw_lists) == 192, "three lines");
 //                                 +------+----------------------+
 //   node, by the next 8 bits: which of the 256 have a leaf, and the verdicts of those without
 //   leaf, by the last 8 bits: verdicts, four a byte, the first in the lowest bits
-#define GW_LIST_ROOTS 65536
 #define GW_LIST_IS_NODE (1u << 31)
 struct gw_list_node {
     uint64_t has_leaf[4];      // bit b % 64 of word b / 64

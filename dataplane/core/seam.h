@@ -34,8 +34,8 @@
 //
 //   uint64_t gw_exact_ns(struct gw_packet *)
 //       A monotonic clock with the resolution of a nanosecond or nearly so. The coarse clock is
-//       header.clock_ahead_ns ahead of it, to within a tick. Asked at most once a packet, and only
-//       where a limit needs it.
+//       header.clock_ahead_ns ahead of it, to within a tick. Asked only where a limit needs it: once
+//       by a packet that conforms.
 //
 //   uint32_t gw_cpu(struct gw_packet *)
 //       Index of the counter area that only the caller writes, below layout.cpus_max.

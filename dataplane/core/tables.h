@@ -106,8 +106,8 @@ enum gw_section_kind {
     GW_SECTION_SOURCES = 15,           // struct gw_source_bucket
     GW_SECTION_SOURCE_CELLS = 16,      // uint64_t
     GW_SECTION_LIMITED = 17,           // struct gw_limited
-    GW_SECTION_LIST_LINES_0 = 18,      // lines of the lists' copy 0, without its head and roots
-    GW_SECTION_LIST_LINES_1 = 19,
+    GW_SECTION_LISTS_0 = 18,  // a copy of the lists in lines: its head, roots and lines
+    GW_SECTION_LISTS_1 = 19,
     GW_SECTION_COUNTED_EXCESS = 20,  // struct gw_excess, by limit
 };
 

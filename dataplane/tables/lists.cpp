@@ -396,4 +396,26 @@ void activate_idle_lists(const Tables &tables, const ListsImage &image)
     std::atomic_ref(tables.header().lists_used).store(image.prefixes != 0 ? 1 : 0);
 }
 
+void copy_lists(const TablesView &from, const Tables &to)
+{
+    const auto &head = from.header();
+    const auto copy =
+        from.section((head.lists_active & 1) == 0 ? GW_SECTION_LISTS_0 : GW_SECTION_LISTS_1);
+    if (head.lists_used == 0 || copy.record_bytes() != GW_CACHE_LINE_BYTES ||
+        copy.records() < GW_LIST_HEAD_LINES ||
+        std::memcmp(&head.hash_key, &to.header().hash_key, sizeof(head.hash_key)) != 0) {
+        return;
+    }
+    gw_lists lists{};
+    std::memcpy(&lists, copy.at(0), sizeof(lists));
+    if (lists.lines_used > copy.records() - GW_LIST_HEAD_LINES ||
+        lists.lines_used > to.layout().list_lines_max) {
+        return;
+    }
+    std::memcpy(to.base() + to.layout().lists_offset[0], copy.at(0),
+                (GW_LIST_HEAD_LINES + lists.lines_used) * GW_CACHE_LINE_BYTES);
+    to.header().lists_active = 0;
+    to.header().lists_used = 1;
+}
+
 }  // namespace guideway

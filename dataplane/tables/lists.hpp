@@ -9,6 +9,7 @@
 
 #include "dataplane/error.hpp"
 #include "dataplane/tables/tables.hpp"
+#include "dataplane/tables/tables_view.hpp"
 
 namespace guideway {
 
@@ -56,5 +57,9 @@ void write_idle_lists(const Tables &tables, const ListsImage &image);
 // Makes the idle copy, which holds `image`, the current one, by one word. The copy it replaces may be read by packets
 // that began before; it must not be written until those have ended.
 void activate_idle_lists(const Tables &tables, const ListsImage &image);
+
+// Copies the lists that packets use by `from` into new tables, for packets to use by these. Without
+// lists there, or room here, these have none.
+void copy_lists(const TablesView &from, const Tables &to);
 
 }  // namespace guideway

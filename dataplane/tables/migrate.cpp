@@ -9,6 +9,7 @@
 #include "dataplane/core/layout.h"
 #include "dataplane/tables/directory.hpp"
 #include "dataplane/tables/limited.hpp"
+#include "dataplane/tables/lists.hpp"
 #include "dataplane/tables/pins.hpp"
 #include "dataplane/tables/sources.hpp"
 
@@ -152,6 +153,7 @@ Result<MovedServices> services_of(const TablesView &from,
 {
     const auto records = from.section(GW_SECTION_SERVICES);
     const uint32_t slots = from.section(GW_SECTION_RINGS).records();
+    const bool has_no_limits = from.section(GW_SECTION_LIMITS).records() == 0;
     MovedServices services;
     for (const auto &entry : entries) {
         if (entry.service >= records.records()) {
@@ -159,7 +161,12 @@ Result<MovedServices> services_of(const TablesView &from,
                                            service_name(entry.service) + " of " +
                                            std::to_string(records.records())));
         }
-        const auto record = records.read<gw_service>(entry.service);
+        auto record = records.read<gw_service>(entry.service);
+        if (has_no_limits) {
+            // A build without limits, which has copied the words of one that has them.
+            record.policy = 0;
+            std::ranges::fill(record.limits, uint16_t{0});
+        }
         if (record.identity == 0 || record.address.high != entry.address.high ||
             record.address.low != entry.address.low || record.protocol != entry.protocol ||
             record.port_raw != entry.port_raw) {
@@ -420,6 +427,7 @@ Result<void> migrate(const TablesView &from, const Tables &to)
     if (auto written = write_directory(*entries, to); !written) {
         return written;
     }
+    copy_lists(from, to);
     to.header().writer_serial = from.header().writer_serial;
     to.header().last_generation =
         std::max(from.header().last_generation, from.header().active_generation);

@@ -275,6 +275,22 @@ TEST_F(PlaneLimits, ARecordIsGivenOutAgainOnlyAfterAQuiescentPoint)
     EXPECT_EQ(forwarded(9), 3);
 }
 
+// The first change frees a record, and the second gives it to another limit.
+TEST_F(PlaneLimits, ALimitDoesNotInheritTheExcessOfTheOneBeforeIt)
+{
+    service().limits = {limit("first", "1/h", 5)};
+    apply(desired_);
+    const uint32_t index = view("first").index;
+    EXPECT_EQ(forwarded(9), 5);
+    service().limits = {};
+    apply(desired_);
+    service().limits = {limit("second", "1/h", 3)};
+    apply(desired_);
+    ASSERT_EQ(view("second").index, index);
+    EXPECT_EQ(view("second").excess.packets, 0U);
+    EXPECT_EQ(forwarded(9), 3);
+}
+
 // Taken off and put back at once: what sources have used is found again by the seed.
 TEST_F(PlaneLimits, TakingALimitOffAndOnIsNoFreshBurst)
 {
