@@ -80,6 +80,11 @@ std::expected<Instance::Candidate, Refusal> Instance::candidate(
                           "nearly every flow; to change it run 'guideway detach', then start "
                           "the daemon with the new file");
         }
+        // What is being stored was found to fit into tables of the present sizes.
+        if (effective->capacity != effective_.capacity && lists_->is_busy()) {
+            return refuse(
+                409, "the lists of sources are being changed; try again when that is done");
+        }
         if (auto room = fits(*effective); !room) {
             return refuse(409, room.error().message);
         }

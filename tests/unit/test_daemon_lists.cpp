@@ -227,10 +227,35 @@ TEST_F(DaemonLists, TablesMadeMeanwhileGetTheLists)
                   .reason = "",
                   .until = 0},
                  [&](const Answer &given) { answer = given; });
+    EXPECT_TRUE(lists_->is_busy());
     room_->lines_max = 500;  // before the loop hears of it
     ASSERT_TRUE(run_until([&] { return answer.has_value(); }));
     EXPECT_TRUE(*answer);
     EXPECT_EQ(put_, std::vector<size_t>{1});
+    EXPECT_FALSE(lists_->is_busy());
+}
+
+TEST_F(DaemonLists, AChangeThatTablesMadeMeanwhileCannotHoldIsNotAnsweredAsDone)
+{
+    std::optional<Answer> answer;
+    lists_->load({.id = {ListKind::kDeny, "feed"},
+                  .source = "feed.txt",
+                  .text = "10.0.0.0/8\n10.0.0.0/9\n",
+                  .reason = "",
+                  .until = 0},
+                 [&](const Answer &given) { answer = given; });
+    room_->prefixes_max = 1;
+    ASSERT_TRUE(run_until([&] { return answer.has_value(); }));
+    ASSERT_FALSE(*answer);
+    EXPECT_EQ(answer->error().status, 500);
+    EXPECT_TRUE(answer->error().error.starts_with("stored, but not in force: "))
+        << answer->error().error;
+    EXPECT_TRUE(answer->error().error.contains("capacity.prefixes: 1"))
+        << answer->error().error;
+    EXPECT_TRUE(put_.empty());
+    EXPECT_FALSE(lists_->problem().empty());
+    start();
+    EXPECT_EQ(denied(), 2);
 }
 
 TEST_F(DaemonLists, ChangesAreMadeInTheirOrder)
