@@ -428,7 +428,7 @@ std::vector<std::string> Instance::problems() const
     if (!events_.problem().empty()) {
         problems.push_back("events are not remembered for now: " + events_.problem());
     }
-    for (const auto &problem : {lists_->problem(), probe_problem_}) {
+    for (const auto &problem : {lists_->problem(), lists_->expiry_problem(), probe_problem_}) {
         if (!problem.empty()) {
             problems.push_back(problem);
         }

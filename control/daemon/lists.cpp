@@ -342,9 +342,25 @@ Result<void> Lists::fit(const ListsRoom &room) const
     return {};
 }
 
+bool Lists::is_over(int64_t end) const
+{
+    return end != 0 && end <= world_.now();
+}
+
+void Lists::note_expiry_problem(std::string problem)
+{
+    if (problem != expiry_problem_) {
+        spdlog::error("{}", problem);
+    }
+    expiry_problem_ = std::move(problem);
+}
+
 void Lists::expire_later()
 {
     const int64_t end = lists_.next_end();
+    if (!is_over(end)) {
+        expiry_problem_.clear();
+    }
     if (end == 0 || is_expiring_) {
         expiry_.cancel();
         return;
@@ -355,7 +371,7 @@ void Lists::expire_later()
         if (error || !*alive) {
             return;
         }
-        if (lists_.next_end() > world_.now()) {
+        if (!is_over(lists_.next_end())) {
             return expire_later();
         }
         is_expiring_ = true;
@@ -388,8 +404,9 @@ void Lists::expire_later()
             },
             [this](const std::expected<Change, Refusal> &done) {
                 is_expiring_ = false;
-                if (!done) {
-                    spdlog::error("entries whose time is over stay: {}", done.error().error);
+                if (!done && is_over(lists_.next_end())) {
+                    note_expiry_problem("entries whose time is over stay: " +
+                                        done.error().error);
                 }
                 // After a failure, in a while.
                 expiry_.expires_after(std::chrono::seconds(done ? 0 : kExpiryPauseMax));

@@ -88,6 +88,8 @@ class Lists {
     // Why packets are not judged by these lists; empty: they are, or there are no
     // tables.
     [[nodiscard]] const std::string &problem() const { return problem_; }
+    // Why entries whose time is over still count; empty: none does.
+    [[nodiscard]] const std::string &expiry_problem() const { return expiry_problem_; }
 
   private:
     struct Edited {
@@ -114,6 +116,8 @@ class Lists {
     void begin_next();
     void finish(Made made, const Reply &reply);
     void put(const ListsImage &image);
+    [[nodiscard]] bool is_over(int64_t end) const;
+    void note_expiry_problem(std::string problem);
     void expire_later();
 
     boost::asio::io_context &loop_;
@@ -121,6 +125,7 @@ class Lists {
     model::PolicyLists lists_;
     size_t in_force_ = 0;
     std::string problem_;
+    std::string expiry_problem_;
     std::deque<Job> waiting_;
     size_t files_waiting_ = 0;
     bool is_busy_ = false;

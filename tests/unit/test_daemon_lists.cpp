@@ -1,10 +1,13 @@
 // The lists between their store, their thread and the tables.
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 #include <stdlib.h>
 
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <sstream>
 #include <stdexcept>
 
 #include "control/daemon/lists.hpp"
@@ -58,6 +61,12 @@ class DaemonLists : public testing::Test {
             loop_.run_for(10ms);
         }
         return done();
+    }
+
+    void run_for(std::chrono::milliseconds time)
+    {
+        loop_.restart();
+        loop_.run_for(time);
     }
 
     using Answer = std::expected<Lists::Change, Refusal>;
@@ -320,6 +329,41 @@ TEST_F(DaemonLists, EntriesEndByTheClockAndInTheHistory)
     EXPECT_EQ(events_[4].text, "the deny list 'feed' of 1 prefix is no more, its time is over");
     start();
     EXPECT_EQ(denied(), 1) << "and on disk";
+}
+
+TEST_F(DaemonLists, EntriesThatCannotEndAreAProblemUntilTheyDo)
+{
+    ASSERT_TRUE(add(ListKind::kDeny, "10.0.0.1", kNow + 1));
+    auto database = store::Database::open(directory_ / "edge.lists");
+    ASSERT_TRUE(database);
+    ASSERT_TRUE(
+        database->execute("CREATE TRIGGER broken BEFORE DELETE ON single_entries "
+                          "BEGIN SELECT RAISE(FAIL, 'no'); END"));
+    std::ostringstream logged;
+    const auto before = spdlog::default_logger();
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(logged)));
+    now_ = kNow + 1;
+    EXPECT_TRUE(run_until([&] { return !lists_->expiry_problem().empty(); }));
+    EXPECT_TRUE(
+        lists_->expiry_problem().starts_with("entries whose time is over stay: cannot "))
+        << lists_->expiry_problem();
+    EXPECT_EQ(denied(), 1);
+
+    // Each further change tries again at once.
+    EXPECT_TRUE(add(ListKind::kDeny, "10.0.0.2"));
+    run_for(100ms);
+    EXPECT_FALSE(lists_->expiry_problem().empty());
+    spdlog::set_default_logger(before);
+    const std::string text = logged.str();
+    const auto told = text.find("time is over stay");
+    EXPECT_NE(told, text.npos);
+    EXPECT_EQ(text.find("time is over stay", told + 1), text.npos) << text;
+
+    ASSERT_TRUE(database->execute("DROP TRIGGER broken"));
+    EXPECT_TRUE(add(ListKind::kDeny, "10.0.0.3"));
+    EXPECT_TRUE(run_until([&] { return lists_->expiry_problem().empty(); }));
+    EXPECT_EQ(denied(), 2);
 }
 
 TEST_F(DaemonLists, WhatEndedWhileNoDaemonRanEndsAtTheStart)
