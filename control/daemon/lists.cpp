@@ -321,6 +321,8 @@ void Lists::put_all()
 {
     const auto room = world_.room();
     if (!room) {
+        in_force_ = 0;
+        problem_.clear();
         return;
     }
     if (const auto image = build_lists(*room, listed(lists_))) {
