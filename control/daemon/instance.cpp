@@ -295,6 +295,7 @@ void Instance::forget_fast_path()
     noted_.clear();
     pin_clock_.reset();
     fast_path_.reset();
+    lists_->put_all();  // nowhere
     resolver_->watch({});
 }
 

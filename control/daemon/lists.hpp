@@ -1,11 +1,10 @@
-// The allow and deny lists of an instance: held in memory, kept in their store,
-// put into the tables.
+// The allow and deny lists of an instance: held in memory, kept in their store, put into the
+// tables.
 //
-// Reading a long list, building what packets look up and writing it to disk
-// take a good part of a second, in which the event loop must go on: a thread of
-// its own does it, one change after the other. What it has made is taken over
-// by the loop, which alone writes tables. A change is answered when it is on
-// disk and in force.
+// Reading a long list, building what packets look up and writing it to disk take a good part of
+// a second, in which the event loop must go on: a thread of its own does it, one change after
+// the other. What it has made is taken over by the loop, which alone writes tables. A change is
+// answered when it is on disk and in force.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -80,13 +79,11 @@ class Lists {
     [[nodiscard]] bool is_busy() const { return is_busy_; }
     // Whether tables of that room could hold the lists.
     [[nodiscard]] Result<void> fit(const ListsRoom &room) const;
-    // Puts the lists into the tables in force, which are new ones. Takes its
-    // time.
+    // Puts the lists into the tables in force, which are new ones or none. Takes its time.
     void put_all();
     // Distinct prefixes in the tables.
     [[nodiscard]] size_t prefixes_in_force() const { return in_force_; }
-    // Why packets are not judged by these lists; empty: they are, or there are no
-    // tables.
+    // Why packets are not judged by these lists; empty: they are, or there are no tables.
     [[nodiscard]] const std::string &problem() const { return problem_; }
     // Why entries whose time is over still count; empty: none does.
     [[nodiscard]] const std::string &expiry_problem() const { return expiry_problem_; }
