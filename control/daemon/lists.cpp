@@ -17,8 +17,7 @@ using model::ListKind;
 using model::PolicyEntry;
 using model::PolicyLists;
 
-// Also for when the clock is set: the end of an entry is a time of day and
-// year.
+// Also for when the clock is set: the end of an entry is a time of day and year.
 constexpr int64_t kExpiryPauseMax = 30;  // s
 // Single entries that end in the same second, in the history.
 constexpr size_t kEndsTold = 20;
@@ -267,6 +266,11 @@ void Lists::begin_next()
                 if (made->edited) {
                     if (auto saved = store_.save(before, made->edited->lists); !saved) {
                         made->edited = std::unexpected(refusal(500, saved.error().message));
+                    } else {
+                        // Here, as the loop may end before it hears of it.
+                        for (const auto &one : made->edited->events) {
+                            spdlog::info("{}: {}", one.kind, one.text);
+                        }
                     }
                 }
             }
@@ -297,7 +301,6 @@ void Lists::finish(Made made, const Reply &reply)
             put_all();  // into tables that were made meanwhile
         }
         for (auto &one : made.edited->events) {
-            spdlog::info("{}: {}", one.kind, one.text);
             world_.record(std::move(one));
         }
         expire_later();

@@ -9,6 +9,7 @@
 #include <map>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "control/daemon/lists.hpp"
 #include "control/store/database.hpp"
@@ -203,6 +204,10 @@ TEST_F(DaemonLists, WhatDoesNotFitIsNotStored)
     lists_->put_all();
     EXPECT_TRUE(put_.empty());
     EXPECT_TRUE(lists_->problem().contains("capacity.prefixes: 100"));
+    const auto room = std::exchange(room_, std::nullopt);
+    lists_->put_all();
+    EXPECT_EQ(lists_->problem(), "") << "there are no tables any more";
+    room_ = room;
     room_->prefixes_max = 200;
     EXPECT_TRUE(lists_->fit(*room_));
     lists_->put_all();
@@ -383,15 +388,20 @@ TEST_F(DaemonLists, MayEndWhileAChangeIsUnderWay)
     for (int i = 0; i < 100; i++) {
         text += "10.0." + std::to_string(i) + ".0/24\n";
     }
+    std::ostringstream logged;
+    const auto before = spdlog::default_logger();
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(logged)));
     lists_->load(
         {.id = {ListKind::kDeny, "feed"}, .source = "", .text = text, .reason = "", .until = 0},
         [&](const Answer &) { answered = true; });
     lists_.reset();
-    loop_.restart();
-    loop_.run_for(50ms);
+    spdlog::set_default_logger(before);
+    run_for(50ms);
     EXPECT_FALSE(answered) << "nobody is there to answer any more";
     start();
     EXPECT_TRUE(denied() == 0 || denied() == 100) << denied();
+    EXPECT_EQ(logged.str().contains("deny_loaded: "), denied() == 100) << logged.str();
 }
 
 }  // namespace
