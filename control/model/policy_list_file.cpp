@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "control/model/desired.hpp"
 #include "control/model/health.hpp"
 #include "control/model/policy_list.hpp"
 #include "control/model/validate.hpp"
@@ -167,6 +168,18 @@ std::expected<ListFile, ListFileProblems> parse_list_file(std::string_view text,
                     {number, std::move(entry.error().message), std::move(entry.error().hint)});
             }
             continue;
+        }
+        if (problems.total > 0) {
+            continue;  // it is refused already
+        }
+        // Duplicates count: until the end of the file they take memory too.
+        if (file.entries.size() == kPrefixesMax) {
+            problems.total = 1;
+            problems.first.push_back(
+                {number, "this is prefix number " + std::to_string(kPrefixesMax + 1),
+                 "a file may have " + std::to_string(kPrefixesMax) +
+                     ", duplicates included; no tables have room for more"});
+            break;
         }
         if (entry->reason.empty()) {
             entry->reason = reason;

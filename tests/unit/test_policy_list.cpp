@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <random>
 
+#include "control/model/desired.hpp"
+
 namespace guideway::model {
 namespace {
 
@@ -115,6 +117,22 @@ TEST(PolicyListFile, TellsOfTheFirstProblemsOnly)
     ASSERT_FALSE(file);
     EXPECT_EQ(file.error().total, 1000);
     EXPECT_EQ(file.error().first.size(), kListFileProblemsTold);
+}
+
+TEST(PolicyListFile, HasNoMorePrefixesThanTablesCan)
+{
+    std::string text = "# head\n";
+    for (size_t i = 0; i < kPrefixesMax; i++) {
+        text += "::\n";
+    }
+    const auto most = parse_list_file(text, "", 0);
+    ASSERT_TRUE(most);
+    EXPECT_EQ(most->duplicates, kPrefixesMax - 1);
+    const auto more = parse_list_file(text + "::\n::\nnonsense\n", "", 0);
+    ASSERT_FALSE(more);
+    EXPECT_EQ(more.error().total, 1);
+    EXPECT_EQ(more.error().first.front().line, kPrefixesMax + 2);
+    EXPECT_EQ(more.error().first.front().message, "this is prefix number 2097153");
 }
 
 TEST(PolicyListFile, ReadsWhatItWrites)
