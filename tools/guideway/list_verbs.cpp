@@ -165,13 +165,17 @@ class ListVerb {
             query({{"source", options_.file == "-" ? "standard input" : options_.file},
                    {"reason", options_.reason},
                    {"for", options_.time}});
+        return show(send(*socket, target, *text), list_change_view);
+    }
+
+    // The progress line is gone when this returns.
+    Outcome<json> send(const std::string &socket, const std::string &target,
+                       const std::string &text)
+    {
         ProgressLine progress(streams_.err, streams_.progress);
-        const auto answer = Client(*socket, kLoadTimeout)
-                                .send_text("PUT", target, *text, "load " + options_.file,
-                                           [&progress, of = text->size()](size_t sent) {
-                                               progress.sent(sent, of);
-                                           });
-        return show(answer, list_change_view);
+        return Client(socket, kLoadTimeout)
+            .send_text("PUT", target, text, "load " + options_.file,
+                       [&progress, of = text.size()](size_t sent) { progress.sent(sent, of); });
     }
 
     std::string kind_;
