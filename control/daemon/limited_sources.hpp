@@ -38,7 +38,7 @@ class LimitedSources {
 
     static constexpr uint64_t kOverAfterNs = 10'000'000'000;
     // In a flood of sources, events that are of one source alone; and of those that it ends for.
-    static constexpr size_t kAloneInAPeriod = 50;
+    static constexpr size_t kAloneInAPeriod = 10;
     static constexpr uint64_t kPeriodNs = 60'000'000'000;
 
     // To be called about once a second, with the limits' clock. Gives up the records of sources

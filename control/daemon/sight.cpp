@@ -1,5 +1,7 @@
 #include "control/daemon/sight.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <atomic>
 #include <set>
@@ -73,6 +75,7 @@ void Sight::look()
         return;
     }
     for (auto &event : told_.note(*tables, world_.names, world_.now_ns())) {
+        spdlog::info("{}: {}", event.kind, event.text);
         world_.record(std::move(event));
     }
 }

@@ -139,10 +139,10 @@ TEST_F(LimitedSourcesTest, InAFloodAreToldInSums)
     }
     const auto shown = static_cast<int>(limited_sources(tables_).size());
     ASSERT_GT(shown, 800);
-    EXPECT_EQ(pass(1), (Kinds{{"limit_exceeded", 50}}));
-    EXPECT_EQ(pass(58), (Kinds{{"limit_over", 50}}));
+    EXPECT_EQ(pass(1), (Kinds{{"limit_exceeded", 10}}));
+    EXPECT_EQ(pass(58), (Kinds{{"limit_over", 10}}));
     now_ns_ += kSecond;
-    const auto more = std::to_string(shown - 50);
+    const auto more = std::to_string(shown - 10);
     EXPECT_EQ(texts(), Texts{"limits_exceeded: " + more +
                              " more sources began to exceed limits in the last minute "
                              "(api/hourly " +
@@ -157,8 +157,8 @@ TEST_F(LimitedSourcesTest, ThatEndTogetherAreBoundedToo)
     int told = 0;
     for (int minute = 0; minute < 4; minute++) {
         for (int second = 0; second < 60; second++) {
-            if (made < 200 && second == 0) {
-                for (int i = 0; i < 50; i++) {
+            if (made < 40 && second == 0) {
+                for (int i = 0; i < 10; i++) {
                     exceed(address(made++));
                 }
             }
@@ -171,9 +171,9 @@ TEST_F(LimitedSourcesTest, ThatEndTogetherAreBoundedToo)
             }
         }
     }
-    EXPECT_GT(told, 180);
+    EXPECT_GT(told, 35);
     const auto ended = pass(70);
-    EXPECT_LE(ended.at("limit_over"), 100);
+    EXPECT_LE(ended.at("limit_over"), 20);
     EXPECT_GE(ended.at("limits_exceeded"), 1);
     EXPECT_TRUE(limited_sources(tables_).empty());
 }

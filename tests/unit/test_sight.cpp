@@ -1,6 +1,11 @@
 // Who waits for the top of sources, over an event loop, tables in memory and packets in them.
 #include "control/daemon/sight.hpp"
 
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <sstream>
+
 #include "tests/unit/limited_fixture.hpp"
 
 namespace guideway::daemon {
@@ -209,8 +214,15 @@ TEST_F(SightTest, SaysOfEachSourceWhetherItIsLimitedOrDenied)
     EXPECT_EQ(rows[2].verdict, GW_LIST_DENY);
     EXPECT_EQ(rows[3].exceeds, Names{"flood"});
     EXPECT_EQ(rows[3].verdict, GW_LIST_NONE);
+    std::ostringstream logged;
+    const auto before = spdlog::default_logger();
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(logged)));
     sight_.look();
+    spdlog::set_default_logger(before);
     EXPECT_EQ(events_.size(), 4U);
+    EXPECT_TRUE(logged.str().contains("limit_exceeded: 192.0.2.7 exceeds limit api/packets"))
+        << logged.str();
     EXPECT_EQ(sight_.limited().size(), 4U);
     EXPECT_EQ(sight_.seconds_since(now_ns_ - 2 * kSecond), 2.0);
 }
