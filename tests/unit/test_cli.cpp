@@ -306,13 +306,13 @@ TEST_F(Program, SendsWhatEachVerbMeans)
     EXPECT_EQ(summary("limit show flood"), "GET/v1/limits/flood {}");
     EXPECT_EQ(summary("limit show 'a pi/per/hour'"), "GET/v1/limits/a pi/per/hour {}");
     EXPECT_EQ(summary("limit top --by bytes --seconds 1"), "GET/v1/limits/top {}");
-    std::ofstream(directory_ / "a.yaml") << "text";
+    std::ofstream(directory_ / "a.yaml") << "text\n";
     const auto file = (directory_ / "a.yaml").string();
     EXPECT_EQ(summary("apply " + file + " --if-revision 3 --reset-overrides"),
               "POST/v1/apply {\"file\":\"" + file +
-                  R"(","if_revision":3,"reset_overrides":true,"text":"text"})");
+                  R"(","if_revision":3,"reset_overrides":true,"text":"text\n"})");
     EXPECT_EQ(summary("apply - <" + file),
-              R"(POST/v1/apply {"file":"-","reset_overrides":false,"text":"text"})");
+              R"(POST/v1/apply {"file":"-","reset_overrides":false,"text":"text\n"})");
 }
 
 TEST_F(Program, ListsTheProblemsOfAConfiguration)

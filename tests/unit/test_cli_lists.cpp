@@ -4,8 +4,10 @@
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <sstream>
 
 #include "tests/unit/program_fixture.hpp"
+#include "tools/guideway/app.hpp"
 #include "tools/guideway/views.hpp"
 
 namespace guideway::cli {
@@ -138,9 +140,37 @@ TEST_F(ListProgram, LoadsAFileAsItIs)
     EXPECT_EQ(heard("deny load " + file + " --list drop --reason 'x&y' --for 1d"),
               "PUT v1 deny lists drop for=1d reason=x&y source=" + file);
     EXPECT_EQ(heard_.text, text + "10.0.0.0/8 \xff");
+    std::ofstream(file, std::ios::app) << '\n';
     EXPECT_EQ(heard("allow load - <" + file),
               "PUT v1 allow lists default source=standard input");
-    EXPECT_EQ(heard_.text.size(), text.size() + 12);
+    EXPECT_EQ(heard_.text.size(), text.size() + 13);
+}
+
+TEST_F(ListProgram, RefusesStandardInputThatIsCutOff)
+{
+    const std::string file = (directory_ / "feed.txt").string();
+    std::ofstream(file) << "10.0.0.0/8\n10.1.0";
+    const auto cut = run("deny load - <" + file);
+    EXPECT_EQ(cut.exit, 1);
+    EXPECT_TRUE(cut.err.contains("ends in the middle of a line")) << cut.err;
+    const auto unreadable = run("deny load - </");
+    EXPECT_EQ(unreadable.exit, 1);
+    EXPECT_TRUE(unreadable.err.contains("Is a directory")) << unreadable.err;
+    EXPECT_TRUE(heard_.method.empty());
+}
+
+TEST_F(ListProgram, TakesItsProgressAwayBeforeItSaysWhatIsDone)
+{
+    const std::string file = (directory_ / "feed.txt").string();
+    std::ofstream(file) << "10.0.0.0/8\n";
+    std::istringstream in;
+    std::ostringstream terminal;
+    EXPECT_EQ(cli::run({"deny", "load", file, "--socket", socket_.string()},
+                       {.in = in, .out = terminal, .err = terminal, .progress = true}),
+              Exit::kOk);
+    const std::string shown = terminal.str();
+    EXPECT_TRUE(shown.contains("building\r\x1b[K")) << shown;
+    EXPECT_TRUE(shown.contains("\r\x1b[Kdone: it is so")) << shown;
 }
 
 TEST_F(ListProgram, TellsOfEveryBadLineThatItHearsOf)

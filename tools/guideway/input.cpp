@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <vector>
@@ -37,13 +38,27 @@ Outcome<std::string> read_input(const Input &input, std::istream &standard_input
         source.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
         text.append(chunk.data(), static_cast<size_t>(source.gcount()));
     }
-    // Directories can be opened, and fail when they are read.
-    if (!is_standard && (!file.is_open() || file.bad() || (errno != 0 && text.empty()))) {
-        return failed(guideway::Error::system("read the " + input.noun, input.file).message);
+    // Directories can be opened, and fail when they are read. Of standard input the stream tells
+    // no error from an end.
+    const bool is_bad = is_standard
+                            ? source.bad() || (&source == &std::cin && std::ferror(stdin) != 0)
+                            : !file.is_open() || file.bad() || (errno != 0 && text.empty());
+    if (is_bad) {
+        return failed(guideway::Error::system("read the " + input.noun,
+                                              is_standard ? "standard input" : input.file)
+                          .message);
     }
     if (text.size() > input.bytes_max) {
         return failed(fmt::format("cannot use {}: it is larger than {}; is it a {}?",
                                   input.file, bytes_text(input.bytes_max), input.noun));
+    }
+    // What writes it may have been stopped.
+    if (is_standard && !text.empty() && text.back() != '\n') {
+        return failed(
+            fmt::format("cannot use the {} from standard input: the input ends in the middle "
+                        "of a line, and "
+                        "may be cut off; end its last line with a newline",
+                        input.noun));
     }
     return text;
 }

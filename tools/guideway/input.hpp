@@ -15,7 +15,8 @@ struct Input {
     size_t bytes_max = 0;
 };
 
-// All of it. Fails when there is more than `bytes_max`.
+// All of it. Fails when there is more than `bytes_max`, and when standard input ends in the
+// middle of a line.
 [[nodiscard]] Outcome<std::string> read_input(const Input &input, std::istream &standard_input);
 
 }  // namespace guideway::cli
