@@ -52,8 +52,7 @@ Outcome<std::string> read_input(const Input &input, std::istream &standard_input
         return failed(fmt::format("cannot use {}: it is larger than {}; is it a {}?",
                                   input.file, bytes_text(input.bytes_max), input.noun));
     }
-    // What writes it may have been stopped.
-    if (is_standard && !text.empty() && text.back() != '\n') {
+    if (input.must_be_whole && is_standard && !text.empty() && text.back() != '\n') {
         return failed(
             fmt::format("cannot use the {} from standard input: the input ends in the middle "
                         "of a line, and "

@@ -150,8 +150,11 @@ class ListVerb {
 
     Outcome<void> load()
     {
-        const auto text = read_input(
-            {.file = options_.file, .noun = "list", .bytes_max = kListBytesMax}, streams_.in);
+        const auto text = read_input({.file = options_.file,
+                                      .noun = "list",
+                                      .bytes_max = kListBytesMax,
+                                      .must_be_whole = true},
+                                     streams_.in);
         if (!text) {
             return std::unexpected(text.error());
         }
