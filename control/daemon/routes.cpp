@@ -6,8 +6,8 @@
 
 #include "control/daemon/backend_routes.hpp"
 #include "control/daemon/fields.hpp"
-#include "control/daemon/list_routes.hpp"
 #include "control/daemon/limit_routes.hpp"
+#include "control/daemon/list_routes.hpp"
 #include "control/daemon/render.hpp"
 #include "control/daemon/render_health.hpp"
 

@@ -17,8 +17,8 @@
 #include "control/daemon/top_sources.hpp"
 #include "control/model/event.hpp"
 #include "dataplane/error.hpp"
-#include "dataplane/tables/samples.hpp"
 #include "dataplane/tables/limited.hpp"
+#include "dataplane/tables/samples.hpp"
 
 namespace guideway::daemon {
 

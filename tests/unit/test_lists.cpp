@@ -16,8 +16,8 @@
 namespace guideway {
 namespace {
 
-constexpr gw_hash_key kKey{{0x157c4a7fb979379e, 0x35c8ed5c60c09cf3, 0x517f2a36b278210,
-                            0x958ec1d0116a6cf8}};
+constexpr gw_hash_key kKey{
+    {0x157c4a7fb979379e, 0x35c8ed5c60c09cf3, 0x517f2a36b278210, 0x958ec1d0116a6cf8}};
 
 gw_capacity capacity(uint32_t prefixes)
 {
@@ -148,7 +148,8 @@ class ListsTest : public testing::Test {
             }
             const bool agree = verdict(address) == reference.verdict(address);
             if (!agree) {
-                ADD_FAILURE() << (address.is_ipv6 ? "IPv6 " : "IPv4 ") << testing::PrintToString(address.bytes) << ": "
+                ADD_FAILURE() << (address.is_ipv6 ? "IPv6 " : "IPv4 ")
+                              << testing::PrintToString(address.bytes) << ": "
                               << verdict(address) << ", not " << reference.verdict(address);
             }
             return agree;
