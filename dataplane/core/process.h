@@ -60,18 +60,25 @@ GW_INLINE enum gw_verdict gw_reason_verdict(enum gw_reason reason)
     }
 }
 
-GW_INLINE enum gw_reason gw_walk_packet(struct gw_walk *walk, struct gw_packet *packet)
+// Parse and service lookup, from the frame alone. FORWARDED: walk->service and walk->hash are set,
+// and gw_walk_decide() is to follow.
+GW_INLINE enum gw_reason gw_walk_classify(struct gw_walk *walk, struct gw_packet *packet)
 {
     uint16_t type = gw_parse_l2(walk, packet);
-    enum gw_reason reason;
     if (type == GW_BE16(GW_ETHERTYPE_IPV4)) {
-        reason = gw_classify_ipv4(walk, packet);
-    } else if (type == GW_BE16(GW_ETHERTYPE_IPV6)) {
-        walk->is_ipv6 = 1;
-        reason = gw_classify_ipv6(walk, packet);
-    } else {
-        return GW_REASON_NOT_OURS;
+        return gw_classify_ipv4(walk, packet);
     }
+    if (type == GW_BE16(GW_ETHERTYPE_IPV6)) {
+        walk->is_ipv6 = 1;
+        return gw_classify_ipv6(walk, packet);
+    }
+    return GW_REASON_NOT_OURS;
+}
+
+// The rest of the walk, whatever gw_walk_classify() has found.
+GW_INLINE enum gw_reason gw_walk_decide(struct gw_walk *walk, struct gw_packet *packet,
+                                        enum gw_reason reason)
+{
     if (GW_UNLIKELY(reason == GW_REASON_ECHO_REPLIED)) {
         return gw_walk_is_denied(walk, packet) ? GW_REASON_DENIED : gw_echo_reply(walk, packet);
     }
@@ -98,45 +105,72 @@ GW_INLINE enum gw_reason gw_walk_packet(struct gw_walk *walk, struct gw_packet *
     return reason;
 }
 
-// Processes one frame and fills `outcome`. The frame is changed unless the verdict is
-// GW_PASS; after GW_DROP its content is unspecified.
-GW_INLINE void gw_process(struct gw_packet *packet, struct gw_outcome *outcome)
+// Finds the tables and this CPU's counters. Returns 0 where there are none for it: the packet
+// passes and is not counted.
+GW_INLINE int gw_walk_begin(struct gw_walk *walk, struct gw_packet *packet)
 {
-    struct gw_walk walk;
+    walk->tables = gw_tables(packet);
+    walk->layout = gw_tables_layout(packet);
+    if (!walk->tables || !gw_walk_counters(walk, packet)) {
+        return 0;
+    }
+    walk->service = GW_INDEX_NONE;
+    walk->backend = GW_INDEX_NONE;
+    walk->egress_ifindex = 0;
+    walk->l3_offset = 0;
+    walk->inner_bytes = 0;
+    walk->inner_class = 0;
+    walk->hash = 0;
+    walk->is_ipv6 = 0;
+    walk->tcp_flags = 0;
+    walk->is_icmp_error = 0;
+    return 1;
+}
+
+GW_INLINE int gw_walk_acts(const struct gw_walk *walk, struct gw_packet *packet)
+{
+    return gw_generation_acts(gw_read_once32(&gw_walk_header(walk)->active_generation),
+                              gw_generation(packet));
+}
+
+GW_INLINE void gw_walk_end(struct gw_walk *walk, struct gw_packet *packet,
+                           enum gw_reason reason, struct gw_outcome *outcome)
+{
+    outcome->reason = reason;
+    outcome->service = walk->service;
+    outcome->backend = walk->backend;
+    if (GW_LIKELY(reason == GW_REASON_FORWARDED)) {
+        outcome->egress_ifindex = walk->egress_ifindex;
+        outcome->verdict =
+            walk->egress_ifindex == gw_ingress_ifindex(packet) ? GW_SEND : GW_REDIRECT;
+        return;
+    }
+    gw_count_reason(walk, reason);
+    outcome->verdict = gw_reason_verdict(reason);
+}
+
+GW_INLINE void gw_outcome_init(struct gw_outcome *outcome)
+{
     outcome->verdict = GW_PASS;
     outcome->reason = GW_REASON_INACTIVE;
     outcome->service = GW_INDEX_NONE;
     outcome->backend = GW_INDEX_NONE;
     outcome->egress_ifindex = 0;
+}
 
-    walk.tables = gw_tables(packet);
-    walk.layout = gw_tables_layout(packet);
-    if (!walk.tables || !gw_walk_counters(&walk, packet)) {
+// Processes one frame and fills `outcome`. The frame is changed unless the verdict is
+// GW_PASS; after GW_DROP its content is unspecified. dataplane/dpdk/burst.cpp takes the same
+// steps for many frames at a time.
+GW_INLINE void gw_process(struct gw_packet *packet, struct gw_outcome *outcome)
+{
+    struct gw_walk walk;
+    enum gw_reason reason = GW_REASON_INACTIVE;
+    gw_outcome_init(outcome);
+    if (!gw_walk_begin(&walk, packet)) {
         return;
     }
-    walk.service = GW_INDEX_NONE;
-    walk.backend = GW_INDEX_NONE;
-    walk.egress_ifindex = 0;
-    walk.l3_offset = 0;
-    walk.inner_bytes = 0;
-    walk.inner_class = 0;
-    walk.hash = 0;
-    walk.is_ipv6 = 0;
-    walk.tcp_flags = 0;
-    walk.is_icmp_error = 0;
-
-    if (GW_LIKELY(gw_generation_acts(gw_read_once32(&gw_walk_header(&walk)->active_generation),
-                                     gw_generation(packet)))) {
-        outcome->reason = gw_walk_packet(&walk, packet);
+    if (GW_LIKELY(gw_walk_acts(&walk, packet))) {
+        reason = gw_walk_decide(&walk, packet, gw_walk_classify(&walk, packet));
     }
-    outcome->service = walk.service;
-    outcome->backend = walk.backend;
-    if (GW_LIKELY(outcome->reason == GW_REASON_FORWARDED)) {
-        outcome->egress_ifindex = walk.egress_ifindex;
-        outcome->verdict =
-            walk.egress_ifindex == gw_ingress_ifindex(packet) ? GW_SEND : GW_REDIRECT;
-        return;
-    }
-    gw_count_reason(&walk, outcome->reason);
-    outcome->verdict = gw_reason_verdict(outcome->reason);
+    gw_walk_end(&walk, packet, reason, outcome);
 }

@@ -213,15 +213,21 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
     return pinned;
 }
 
+// Where the flow falls among all rings' slots. The upper hash half as a fraction of the ring: even
+// to within ring_size / 2^32.
+GW_INLINE uint64_t gw_slot_index(const struct gw_walk *walk, const struct gw_service *service)
+{
+    return service->ring_offset +
+           (uint32_t)(((walk->hash >> 32) * (uint64_t)service->ring_size) >> 32);
+}
+
 // Sets walk->backend. FORWARDED, NO_BACKEND or NO_PIN.
 GW_INLINE enum gw_reason gw_select(struct gw_walk *walk, struct gw_packet *packet)
 {
     const struct gw_service *service =
         (const struct gw_service *)(walk->tables + walk->layout->services_offset) +
         (walk->service & walk->layout->services_mask);
-    // The upper hash half as a fraction of the ring: even to within ring_size / 2^32.
-    uint64_t index = service->ring_offset +
-                     (uint32_t)(((walk->hash >> 32) * (uint64_t)service->ring_size) >> 32);
+    uint64_t index = gw_slot_index(walk, service);
     const gw_slot *rings = (const gw_slot *)(walk->tables + walk->layout->rings_offset);
     gw_slot slot;
     if (GW_UNLIKELY(index >= walk->layout->ring_slots_max)) {

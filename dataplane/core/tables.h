@@ -445,7 +445,10 @@ struct gw_counters_area {
     uint64_t icmp_arrival_ns;  // GCRA: theoretical arrival time of the next ICMP answer
     uint64_t sample_candidates;
     uint64_t samples_made;
-    uint64_t reserved[5];
+    // Of a worker that is a thread: odd from before its first read of the tables in a burst until
+    // after the last (dataplane/tables/workers.hpp). The kernel has its own way to tell that.
+    uint64_t epoch;
+    uint64_t reserved[4];
     uint32_t refused[GW_REFUSAL_CELLS];
     uint32_t syn_seen[GW_SYN_CELLS];
     struct gw_sample samples[GW_SAMPLES];  // the n-th at n % GW_SAMPLES
