@@ -1,12 +1,13 @@
-// Runs packets through the XDP program and the native core, and demands that they agree:
+// Runs packets through the XDP program, the DPDK engine's bursts and the native core, and demands
+// that they agree:
 //
 //   differential-corpus [--seed N] [--count N] CASE...
 //
 // The packets are those of the case files, mutated, and random ones. With
 // GUIDEWAY_PCAP_DIR set, every capture below that directory runs too: once as it is, once
 // sent to the case's services. Each case runs as it is and then with its slots unsettled, its
-// pins few, its backends mortal, and limits and lists of the case's sources. The seed alone
-// reproduces a failure.
+// pins few, its backends mortal, and limits and lists of the case's sources. The
+// latter once more in bursts of up to 32. The seed alone reproduces a failure.
 #include <algorithm>
 #include <cstdlib>
 #include <functional>
@@ -79,6 +80,14 @@ class Judge {
         }
     }
 
+    void judge_burst(const std::vector<Trial> &trials, const std::string &origin)
+    {
+        const auto difference = comparison_.compare_burst(trials);
+        if (difference && ++failures_ <= 5) {
+            std::cout << "FAILED " << origin << "\n  disagreement:\n" << *difference;
+        }
+    }
+
     [[nodiscard]] uint64_t failures() const { return failures_; }
 
   private:
@@ -131,6 +140,36 @@ bool run_case(const Options &options, const Case &packet_case, bool unsettled,
         judge.judge(trial, packet_case.file + (unsettled ? ", unsettled" : "") + ", seed " +
                                std::to_string(options.seed) + ", packet " + std::to_string(i));
     }
+    return true;
+}
+
+// Bursts of an unsettled world.
+bool run_bursts(const Options &options, Comparison &comparison, Judge &judge)
+{
+    for (const auto &packet_case : options.cases) {
+        Random random(~options.seed ^ std::hash<std::string>{}(packet_case.file));
+        const packets::World world = policed_world(unsettled_world(packet_case.world, random),
+                                                   sources_of(packet_case), random);
+        if (auto loaded = comparison.load(world); !loaded) {
+            std::cerr << packet_case.file << ": " << loaded.error().message << "\n";
+            return false;
+        }
+        const uint64_t count = options.count / options.cases.size();
+        for (uint64_t i = 0; i < count;) {
+            std::vector<Trial> burst(1 + below(random, 32));
+            for (auto &trial : burst) {
+                trial = make_trial(packet_case, random);
+                mutate_tcp_flags(trial.frame, random);
+                mutate_source(trial.frame, random);
+            }
+            burst.front().changes = random_changes(world, random);
+            judge.judge_burst(burst, packet_case.file + ", bursts, seed " +
+                                         std::to_string(options.seed) + ", packet " +
+                                         std::to_string(i));
+            i += burst.size();
+        }
+    }
+    std::cout << "bursts: " << comparison.compared() << " packets\n";
     return true;
 }
 
@@ -250,17 +289,22 @@ int main(int argc, char **argv)
         return 2;
     }
     auto comparison = Comparison::open();
-    if (!comparison) {
-        std::cerr << "differential-corpus: " << comparison.error().message << "\n";
+    auto bursts = Comparison::open_bursts();
+    if (!comparison || !bursts) {
+        std::cerr << "differential-corpus: "
+                  << (comparison ? bursts.error() : comparison.error()).message << "\n";
         return 1;
     }
     Judge judge(*comparison);
-    if (!run_corpus(*options, *comparison, judge)) {
+    Judge judge_of_bursts(*bursts);
+    if (!run_corpus(*options, *comparison, judge) ||
+        !run_bursts(*options, *bursts, judge_of_bursts)) {
         return 1;
     }
     run_captures(*options, *comparison, judge);
-    if (judge.failures() != 0) {
-        std::cout << judge.failures() << " disagreements, seed " << options->seed << "\n";
+    if (const uint64_t failures = judge.failures() + judge_of_bursts.failures();
+        failures != 0) {
+        std::cout << failures << " disagreements, seed " << options->seed << "\n";
         return 1;
     }
     return 0;

@@ -29,11 +29,11 @@ struct Clock {
     }
 };
 
-void differ(std::string &text, const char *what, size_t index, uint64_t native, uint64_t xdp)
+void differ(std::string &text, const char *what, size_t index, uint64_t native, uint64_t other)
 {
     std::array<char, 160> line{};
-    std::snprintf(line.data(), line.size(), "    %s %zu: native %#lx, xdp %#lx\n", what, index,
-                  native, xdp);
+    std::snprintf(line.data(), line.size(), "    %s %zu: native %#lx, the other %#lx\n", what,
+                  index, native, other);
     text += line.data();
 }
 
@@ -61,18 +61,18 @@ std::string describe(const gw_limited &record)
 
 }  // namespace
 
-std::string compare_policy(Engine &native, Engine &xdp, const World &world)
+std::string compare_policy(Engine &native, Engine &other, const World &world)
 {
     std::string text;
     const Clock ours(native, world);
-    const Clock theirs(xdp, world);
+    const Clock theirs(other, world);
     const auto compare = [&text](const char *what, size_t index, uint64_t a, uint64_t b) {
         if (a != b) {
             differ(text, what, index, a, b);
         }
     };
     const auto &a = native.tables();
-    const auto &b = xdp.tables();
+    const auto &b = other.tables();
     for (uint32_t i = 0; i < world.limits.size(); i++) {
         const gw_excess excess_a = a.excess_counters(i);
         const gw_excess excess_b = b.excess_counters(i);
@@ -103,7 +103,7 @@ std::string compare_policy(Engine &native, Engine &xdp, const World &world)
         const gw_limited record_b = without_clock(b.limited()[i], theirs);
         if (std::memcmp(&record_a, &record_b, sizeof(record_a)) != 0) {
             text += "    record " + std::to_string(i) + ": native " + describe(record_a) +
-                    "\n      xdp " + describe(record_b) + "\n";
+                    "\n      the other " + describe(record_b) + "\n";
         }
     }
     return text;

@@ -10,7 +10,7 @@ namespace guideway::differential {
 
 // Where the states of sources, the cells that they share, the records of those that exceed, and
 // what is counted of them differ; a line each, times as distances from the engine's clock.
-[[nodiscard]] std::string compare_policy(packets::Engine &native, packets::Engine &xdp,
+[[nodiscard]] std::string compare_policy(packets::Engine &native, packets::Engine &other,
                                          const packets::World &world);
 
 }  // namespace guideway::differential

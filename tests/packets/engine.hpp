@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "dataplane/tables/tables.hpp"
 #include "tests/packets/notation.hpp"
@@ -44,6 +46,14 @@ class Engine {
     [[nodiscard]] virtual Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) = 0;
 };
 
+// An engine that takes many frames at a time.
+class BurstEngine : public Engine {
+  public:
+    // Up to 32 frames. What became of each.
+    [[nodiscard]] virtual std::vector<Ran> run_burst(std::span<const Bytes> frames,
+                                                     uint32_t headroom_bytes) = 0;
+};
+
 // The core compiled for the host. A frame ends where its memory ends, so that a sanitizer
 // sees a read past it.
 [[nodiscard]] Result<std::unique_ptr<Engine>> native_engine();
@@ -52,6 +62,9 @@ class Engine {
 // of its own, where the program sits on the loopback: the kernel runs an attached program
 // ten thousand times faster. Needs root.
 [[nodiscard]] Result<std::unique_ptr<Engine>> xdp_engine();
+
+// What the DPDK engine's workers do with a burst.
+[[nodiscard]] Result<std::unique_ptr<BurstEngine>> dpdk_engine();
 
 [[nodiscard]] std::string_view verdict_name(Verdict verdict);
 

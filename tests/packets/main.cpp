@@ -1,4 +1,4 @@
-// Runs packet cases on one engine: packet-cases [--engine native|xdp] FILE...
+// Runs packet cases on one engine: packet-cases [--engine native|xdp|dpdk] FILE...
 #include <iostream>
 #include <span>
 #include <string_view>
@@ -9,6 +9,24 @@ namespace {
 
 using namespace guideway;
 using namespace guideway::packets;
+
+Result<std::unique_ptr<Engine>> engine_of(std::string_view name)
+{
+    if (name == "native") {
+        return native_engine();
+    }
+    if (name == "xdp") {
+        return xdp_engine();
+    }
+    if (name == "dpdk") {
+        auto engine = dpdk_engine();
+        if (!engine) {
+            return std::unexpected(std::move(engine.error()));
+        }
+        return std::move(*engine);
+    }
+    return fail("there is no engine '" + std::string(name) + "': native, xdp or dpdk");
+}
 
 // True when every packet of the file met its expectation.
 bool run_file(const char *file, Engine &engine)
@@ -38,11 +56,11 @@ int main(int argc, char **argv)
         engine_name = files[1];
         files = files.subspan(2);
     }
-    if (files.empty() || (engine_name != "native" && engine_name != "xdp")) {
-        std::cerr << "usage: packet-cases [--engine native|xdp] FILE...\n";
+    if (files.empty()) {
+        std::cerr << "usage: packet-cases [--engine native|xdp|dpdk] FILE...\n";
         return 2;
     }
-    auto engine = engine_name == "xdp" ? xdp_engine() : native_engine();
+    auto engine = engine_of(engine_name);
     if (!engine) {
         std::cerr << "packet-cases: " << engine.error().message << "\n";
         return 1;
