@@ -69,6 +69,12 @@ GW_INLINE uint8_t *gw_former_tables(struct gw_packet *packet)
     return (uint8_t *)bpf_map_lookup_elem(&gw_former, &key);
 }
 
+GW_INLINE struct gw_memo *gw_lookup_memo(struct gw_packet *packet)
+{
+    (void)packet;
+    return 0;
+}
+
 GW_INLINE uint32_t gw_generation(struct gw_packet *packet)
 {
     (void)packet;

@@ -110,7 +110,7 @@ GW_INLINE enum gw_reason gw_classify_ipv4(struct gw_walk *walk, struct gw_packet
         return GW_REASON_NOT_OURS;
     }
     directory = gw_directory_current(walk);
-    address = gw_address_find(walk, directory, GW_IPV4_TAG, ip->destination.raw);
+    address = gw_address_find(walk, packet, directory, GW_IPV4_TAG, ip->destination.raw);
     if (address == GW_INDEX_NONE) {
         return GW_REASON_NOT_OURS;
     }
@@ -167,8 +167,8 @@ GW_INLINE enum gw_reason gw_classify_ipv4(struct gw_walk *walk, struct gw_packet
         return gw_unmatched_reason(walk, directory, address);
     }
 
-    reason =
-        gw_service_find(walk, directory, address, flow.protocol, (uint16_t)(flow.ports >> 16));
+    reason = gw_service_find(walk, packet, directory, address, flow.protocol,
+                             (uint16_t)(flow.ports >> 16));
     walk->hash = gw_hash_ipv4(&gw_walk_header(walk)->hash_key, flow.client, flow.service,
                               flow.ports, flow.protocol);
     return reason;
@@ -191,7 +191,7 @@ GW_INLINE enum gw_reason gw_classify_ipv6(struct gw_walk *walk, struct gw_packet
     service[0] = ip->destination[0];
     service[1] = ip->destination[1];
     directory = gw_directory_current(walk);
-    address = gw_address_find(walk, directory, service[0], service[1]);
+    address = gw_address_find(walk, packet, directory, service[0], service[1]);
     // Two destinations look like something else to the directory: the IPv4 tag, and ::,
     // which is an empty way.
     if (address == GW_INDEX_NONE || service[0] == GW_IPV4_TAG ||
@@ -255,7 +255,8 @@ GW_INLINE enum gw_reason gw_classify_ipv6(struct gw_walk *walk, struct gw_packet
         return gw_unmatched_reason(walk, directory, address);
     }
 
-    reason = gw_service_find(walk, directory, address, protocol, (uint16_t)(ports >> 16));
+    reason =
+        gw_service_find(walk, packet, directory, address, protocol, (uint16_t)(ports >> 16));
     walk->hash =
         gw_hash_ipv6(&gw_walk_header(walk)->hash_key, client, service, ports, protocol);
     return reason;

@@ -13,18 +13,28 @@ GW_INLINE const struct gw_directory *gw_directory_current(const struct gw_walk *
 }
 
 // Returns the address's index, or GW_INDEX_NONE when no service has this address.
-GW_INLINE uint32_t gw_address_find(const struct gw_walk *walk,
+GW_INLINE uint32_t gw_address_find(const struct gw_walk *walk, struct gw_packet *packet,
                                    const struct gw_directory *directory, uint64_t high,
                                    uint64_t low)
 {
-    uint32_t bucket_index =
-        gw_address_hash(directory->seed, high, low) & walk->layout->address_buckets_mask;
-    const struct gw_address_bucket *bucket =
-        (const struct gw_address_bucket *)(directory + 1) + bucket_index;
+    struct gw_memo *memo = gw_lookup_memo(packet);
+    uint32_t bucket_index;
+    const struct gw_address_bucket *bucket;
     uint32_t way;
+    if (memo && GW_LIKELY(memo->low == low && memo->high == high)) {
+        return memo->address;
+    }
+    bucket_index =
+        gw_address_hash(directory->seed, high, low) & walk->layout->address_buckets_mask;
+    bucket = (const struct gw_address_bucket *)(directory + 1) + bucket_index;
 #pragma GCC unroll 4
     for (way = 0; way < GW_ADDRESS_WAYS; way++) {
         if (bucket->way[way].low == low && bucket->way[way].high == high) {
+            if (memo) {
+                memo->high = high;
+                memo->low = low;
+                memo->address = bucket_index * GW_ADDRESS_WAYS + way;
+            }
             return bucket_index * GW_ADDRESS_WAYS + way;
         }
         // Ways are filled from the first, and no address is all zero.
@@ -69,15 +79,25 @@ GW_INLINE enum gw_reason gw_unmatched_reason(const struct gw_walk *walk,
 }
 
 // Finds the service of a TCP or UDP flow and remembers it in the walk. FORWARDED: found.
-GW_INLINE enum gw_reason gw_service_find(struct gw_walk *walk,
+GW_INLINE enum gw_reason gw_service_find(struct gw_walk *walk, struct gw_packet *packet,
                                          const struct gw_directory *directory,
                                          uint32_t address_index, uint8_t protocol,
                                          uint16_t port_raw)
 {
-    uint32_t service =
-        gw_port_find(walk, directory, gw_port_key(address_index, protocol, port_raw));
+    struct gw_memo *memo = gw_lookup_memo(packet);
+    uint64_t key = gw_port_key(address_index, protocol, port_raw);
+    uint32_t service;
+    if (memo && GW_LIKELY(memo->port_key == key)) {
+        walk->service = memo->service;
+        return GW_REASON_FORWARDED;
+    }
+    service = gw_port_find(walk, directory, key);
     if (GW_UNLIKELY(service == GW_INDEX_NONE)) {
         return gw_unmatched_reason(walk, directory, address_index);
+    }
+    if (memo) {
+        memo->port_key = key;
+        memo->service = service;
     }
     walk->service = service;
     return GW_REASON_FORWARDED;

@@ -56,7 +56,7 @@ GW_INLINE uint16_t gw_ipv4_header_checksum(struct gw_ipv4 *ip)
     return (uint16_t)~gw_sum_fold64(sum);
 }
 
-GW_INLINE enum gw_reason gw_echo_reply(struct gw_walk *walk, struct gw_packet *packet)
+GW_OUTLINE enum gw_reason gw_echo_reply(struct gw_walk *walk, struct gw_packet *packet)
 {
     uint8_t *data = gw_data(packet);
     const uint8_t *end = gw_data_end(packet);
@@ -240,8 +240,8 @@ GW_INLINE enum gw_reason gw_packet_too_big(struct gw_walk *walk, struct gw_packe
 }
 
 // `mtu_bytes` is the largest inner packet that would have fitted.
-GW_INLINE enum gw_reason gw_answer_too_big(struct gw_walk *walk, struct gw_packet *packet,
-                                           uint32_t mtu_bytes)
+GW_OUTLINE enum gw_reason gw_answer_too_big(struct gw_walk *walk, struct gw_packet *packet,
+                                            uint32_t mtu_bytes)
 {
     uint32_t quote_bytes = walk->is_ipv6 ? GW_QUOTE_IPV6_BYTES : GW_QUOTE_IPV4_BYTES;
     if (walk->is_icmp_error ||

@@ -226,13 +226,6 @@ GW_SUBPROGRAM uint32_t gw_police(gw_handle handle, const struct gw_visit *visit)
     return GW_REASON_FORWARDED;
 }
 
-// Whether policy has anything to say of packets to the walk's service.
-GW_INLINE int gw_walk_has_policy(const struct gw_walk *walk)
-{
-    const struct gw_service *service = gw_service_at(walk->tables, walk->layout, walk->service);
-    return gw_read_once32(&service->policy) != 0;
-}
-
 // Fills in the source of the walk's packet. Returns 0 when its header is not in the frame.
 GW_INLINE int gw_walk_source(const struct gw_walk *walk, struct gw_packet *packet,
                              struct gw_visit *visit)
@@ -318,7 +311,7 @@ GW_INLINE enum gw_reason gw_policy_of(struct gw_packet *packet, uint8_t *tables,
 }
 
 // The stage, behind the lookup of the service.
-GW_INLINE enum gw_reason gw_walk_policy(struct gw_walk *walk, struct gw_packet *packet)
+GW_OUTLINE enum gw_reason gw_walk_policy(struct gw_walk *walk, struct gw_packet *packet)
 {
     struct gw_visit visit = {0, 0, 0, 0, 0, 0};
     if (!gw_walk_source(walk, packet, &visit)) {
@@ -331,7 +324,7 @@ GW_INLINE enum gw_reason gw_walk_policy(struct gw_walk *walk, struct gw_packet *
 }
 
 // For echo requests, which are to no service: only the lists speak of these.
-GW_INLINE int gw_walk_is_denied(const struct gw_walk *walk, struct gw_packet *packet)
+GW_OUTLINE int gw_walk_is_denied(const struct gw_walk *walk, struct gw_packet *packet)
 {
     struct gw_visit visit = {0, 0, 0, 0, 0, 0};
     return GW_UNLIKELY(gw_read_once32(&gw_walk_header(walk)->lists_used) != 0) &&

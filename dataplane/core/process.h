@@ -75,7 +75,8 @@ GW_INLINE enum gw_reason gw_walk_classify(struct gw_walk *walk, struct gw_packet
     return GW_REASON_NOT_OURS;
 }
 
-// The rest of the walk, whatever gw_walk_classify() has found.
+// The rest of the walk, whatever gw_walk_classify() has found; where that is FORWARDED,
+// gw_walk_locate() comes in between.
 GW_INLINE enum gw_reason gw_walk_decide(struct gw_walk *walk, struct gw_packet *packet,
                                         enum gw_reason reason)
 {
@@ -85,13 +86,13 @@ GW_INLINE enum gw_reason gw_walk_decide(struct gw_walk *walk, struct gw_packet *
     if (reason != GW_REASON_FORWARDED) {
         return reason;
     }
-    if (GW_UNLIKELY(gw_walk_has_policy(walk))) {
+    if (GW_UNLIKELY(walk->policy != 0)) {
         reason = gw_walk_policy(walk, packet);
         if (reason != GW_REASON_FORWARDED) {
             return reason;
         }
     }
-    reason = gw_select(walk, packet);
+    reason = gw_select_at_slot(walk, packet);
     if (GW_UNLIKELY(reason != GW_REASON_FORWARDED)) {
         return reason;
     }
@@ -117,6 +118,8 @@ GW_INLINE int gw_walk_begin(struct gw_walk *walk, struct gw_packet *packet)
     walk->service = GW_INDEX_NONE;
     walk->backend = GW_INDEX_NONE;
     walk->egress_ifindex = 0;
+    walk->slot = 0;
+    walk->policy = 0;
     walk->l3_offset = 0;
     walk->inner_bytes = 0;
     walk->inner_class = 0;
@@ -139,6 +142,7 @@ GW_INLINE void gw_walk_end(struct gw_walk *walk, struct gw_packet *packet,
     outcome->reason = reason;
     outcome->service = walk->service;
     outcome->backend = walk->backend;
+    outcome->egress_ifindex = 0;
     if (GW_LIKELY(reason == GW_REASON_FORWARDED)) {
         outcome->egress_ifindex = walk->egress_ifindex;
         outcome->verdict =
@@ -170,7 +174,11 @@ GW_INLINE void gw_process(struct gw_packet *packet, struct gw_outcome *outcome)
         return;
     }
     if (GW_LIKELY(gw_walk_acts(&walk, packet))) {
-        reason = gw_walk_decide(&walk, packet, gw_walk_classify(&walk, packet));
+        reason = gw_walk_classify(&walk, packet);
+        if (reason == GW_REASON_FORWARDED) {
+            gw_walk_locate(&walk);
+        }
+        reason = gw_walk_decide(&walk, packet, reason);
     }
     gw_walk_end(&walk, packet, reason, outcome);
 }

@@ -58,6 +58,10 @@
 //       How a packet is handed to a GW_SUBPROGRAM, for the BPF verifier lets no structure with
 //       pointers pass. There only the time, gw_cpu, gw_tables and gw_tables_layout may be asked.
 //
+//   struct gw_memo *gw_lookup_memo(struct gw_packet *)
+//       Where lookups of the directory remember what they have found last, zeroed before each
+//       burst; 0 in an engine that takes packets one by one.
+//
 //   uint32_t gw_generation(struct gw_packet *)
 //       The generation this program was loaded as, or GW_GENERATION_ALONE.
 #pragma once

@@ -4,6 +4,8 @@
 #include "tables.h"
 #include "types.h"
 
+struct gw_memo;
+
 // The frame occupies [data, end) of a buffer that begins at `head`.
 struct gw_packet {
     uint8_t *head;
@@ -96,6 +98,12 @@ GW_INLINE const struct gw_layout *gw_former_layout(struct gw_packet *packet)
 GW_INLINE uint32_t gw_generation(struct gw_packet *packet)
 {
     return packet->generation;
+}
+
+GW_INLINE struct gw_memo *gw_lookup_memo(struct gw_packet *packet)
+{
+    (void)packet;
+    return GW_NULL;
 }
 
 typedef struct gw_packet *gw_handle;

@@ -164,8 +164,8 @@ GW_INLINE uint32_t gw_select_former(const struct gw_walk *walk, struct gw_packet
 }
 
 // A slot that is not stable.
-GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *packet,
-                                     gw_slot slot, uint32_t slot_index)
+GW_OUTLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *packet,
+                                      gw_slot slot, uint32_t slot_index)
 {
     uint32_t now = gw_pins_clock(packet);
     uint64_t hash = gw_pin_hash(walk);
@@ -213,21 +213,22 @@ GW_INLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pac
     return pinned;
 }
 
-// Where the flow falls among all rings' slots. The upper hash half as a fraction of the ring: even
+// Where the flow falls among all rings' slots, and whether its service has policy. The upper hash half as a fraction of the ring: even
 // to within ring_size / 2^32.
-GW_INLINE uint64_t gw_slot_index(const struct gw_walk *walk, const struct gw_service *service)
-{
-    return service->ring_offset +
-           (uint32_t)(((walk->hash >> 32) * (uint64_t)service->ring_size) >> 32);
-}
-
-// Sets walk->backend. FORWARDED, NO_BACKEND or NO_PIN.
-GW_INLINE enum gw_reason gw_select(struct gw_walk *walk, struct gw_packet *packet)
+GW_INLINE void gw_walk_locate(struct gw_walk *walk)
 {
     const struct gw_service *service =
         (const struct gw_service *)(walk->tables + walk->layout->services_offset) +
         (walk->service & walk->layout->services_mask);
-    uint64_t index = gw_slot_index(walk, service);
+    walk->policy = gw_read_once32(&service->policy);
+    walk->slot = service->ring_offset +
+                 (uint32_t)(((walk->hash >> 32) * (uint64_t)service->ring_size) >> 32);
+}
+
+// Sets walk->backend by walk->slot. FORWARDED, NO_BACKEND or NO_PIN.
+GW_INLINE enum gw_reason gw_select_at_slot(struct gw_walk *walk, struct gw_packet *packet)
+{
+    uint64_t index = walk->slot;
     const gw_slot *rings = (const gw_slot *)(walk->tables + walk->layout->rings_offset);
     gw_slot slot;
     if (GW_UNLIKELY(index >= walk->layout->ring_slots_max)) {
@@ -244,4 +245,10 @@ GW_INLINE enum gw_reason gw_select(struct gw_walk *walk, struct gw_packet *packe
         return GW_REASON_FORWARDED;
     }
     return gw_slot_owner(slot) == GW_OWNER_NONE ? GW_REASON_NO_BACKEND : GW_REASON_NO_PIN;
+}
+
+GW_INLINE enum gw_reason gw_select(struct gw_walk *walk, struct gw_packet *packet)
+{
+    gw_walk_locate(walk);
+    return gw_select_at_slot(walk, packet);
 }

@@ -1,29 +1,12 @@
 // What the stages of one packet's walk hand to each other.
 #pragma once
 
+#include "outcome.h"
 #include "reasons.h"
 #include "seam.h"
 #include "tables.h"
 #include "types.h"
 #include "wire.h"
-
-enum gw_verdict {
-    GW_PASS,      // to the host's kernel, frame unchanged
-    GW_DROP,      // gone
-    GW_SEND,      // out of the interface it came in on
-    GW_REDIRECT,  // out of another interface
-};
-
-// Filled by gw_process. `service` and `backend` hold GW_INDEX_NONE where the walk ended
-// before they were known.
-#define GW_INDEX_NONE 0xffffffffu
-struct gw_outcome {
-    enum gw_verdict verdict;
-    enum gw_reason reason;
-    uint32_t egress_ifindex;
-    uint32_t service;
-    uint32_t backend;
-};
 
 // Local to one packet; everything is inlined, so these are registers.
 struct gw_walk {
@@ -35,11 +18,25 @@ struct gw_walk {
     uint32_t service;
     uint32_t backend;
     uint32_t egress_ifindex;
+    uint32_t slot;    // among all rings'; this and the next are set by gw_walk_locate()
+    uint32_t policy;  // of the service: gw_policy_bit
     uint64_t hash;
-    uint8_t is_ipv6;
-    uint8_t inner_class;    // TOS or traffic class: DSCP and ECN
-    uint8_t tcp_flags;      // of a TCP segment; 0 otherwise
-    uint8_t is_icmp_error;  // must not be answered with another (RFC 1122 3.2.2)
+    // Words, because to a compiler a byte that is written may be part of anything.
+    uint32_t is_ipv6;
+    uint32_t inner_class;    // TOS or traffic class: DSCP and ECN
+    uint32_t tcp_flags;      // of a TCP segment; 0 otherwise
+    uint32_t is_icmp_error;  // must not be answered with another (RFC 1122 3.2.2)
+};
+
+// What the lookups of the directory have found last. Nearly all packets of a burst are to one
+// service. It is of use for as long as the directory does not change: no packet keeps it longer
+// than that. All zero: nothing; neither an address nor a port's key is that.
+struct gw_memo {
+    uint64_t high;
+    uint64_t low;
+    uint64_t port_key;
+    uint32_t address;
+    uint32_t service;
 };
 
 // The verifier follows bounds only in the register that was compared; this keeps the
@@ -123,7 +120,7 @@ GW_INLINE uint32_t gw_pins_clock(struct gw_packet *packet)
 // nobody answers it: the first retransmission comes after a second, and each waits twice as
 // long as the one before (RFC 6298). What is older is another connection of the same ports.
 #define GW_SYN_REPEAT_TICKS 250  // 33 s: up to the fifth
-GW_INLINE int gw_note_syn(const struct gw_walk *walk, struct gw_packet *packet)
+GW_OUTLINE int gw_note_syn(const struct gw_walk *walk, struct gw_packet *packet)
 {
     struct gw_counters_area *area = (struct gw_counters_area *)walk->counters;
     uint32_t *cell = &area->syn_seen[walk->hash >> 40 & (GW_SYN_CELLS - 1)];

@@ -5,30 +5,36 @@
 #include <algorithm>
 #include <array>
 
+#include "dataplane/dpdk/seam_burst.h"
+// (the seam comes first)
 #include "dataplane/core/prefetch.h"
 #include "dataplane/core/process.h"
 
 namespace guideway::dpdk {
 namespace {
 
-gw_packet packet_of(const rte_mbuf &frame, const BurstContext &context, const Moment &moment)
+// A frame between two steps.
+struct Carried {
+    gw_packet packet;
+    gw_walk walk;
+    gw_reason reason;
+    const gw_slot *slot;  // where it has one
+};
+
+GW_INLINE void classify(Carried &carried)
 {
-    auto *head = static_cast<uint8_t *>(frame.buf_addr);
-    return {.head = head,
-            .data = head + frame.data_off,
-            .end = head + frame.data_off + frame.data_len,
-            .tables = context.tables,
-            .layout = context.layout,
-            .now_ns = moment.now_ns,
-            .exact_ns = moment.exact_ns,
-            .ingress_ifindex = context.ingress_ifindex,
-            .cpu = context.cpu,
-            .generation = GW_GENERATION_ALONE,
-            .former_tables = context.former_tables,
-            .former_layout = context.former_layout};
+    carried.reason = gw_walk_classify(&carried.walk, &carried.packet);
+    carried.slot = nullptr;
+    if (GW_LIKELY(carried.reason == GW_REASON_FORWARDED)) {
+        gw_walk_locate(&carried.walk);
+        carried.slot = gw_prefetch_slot(&carried.walk);
+        if (GW_UNLIKELY(carried.walk.policy != 0)) {
+            gw_prefetch_policy(&carried.walk, &carried.packet);
+        }
+    }
 }
 
-void give_back(const gw_packet &packet, rte_mbuf &frame)
+GW_INLINE void give_back(const gw_packet &packet, rte_mbuf &frame)
 {
     frame.data_off = static_cast<uint16_t>(packet.data - packet.head);
     frame.data_len = static_cast<uint16_t>(packet.end - packet.data);
@@ -40,40 +46,52 @@ void give_back(const gw_packet &packet, rte_mbuf &frame)
 void process_burst(std::span<rte_mbuf *const> frames, const BurstContext &context,
                    std::span<const Moment> moments, std::span<gw_outcome> outcomes)
 {
-    std::array<gw_packet, kBurst> packets;
-    std::array<gw_walk, kBurst> walks;
-    std::array<gw_reason, kBurst> reasons;
-    std::array<const gw_slot *, kBurst> slots;
+    std::array<Carried, kBurst> carried;
     const size_t count = std::min<size_t>(frames.size(), kBurst);
     const size_t moment_step = moments.size() == 1 ? 0 : 1;
 
-    for (size_t i = 0; i < count; i++) {
-        packets[i] = packet_of(*frames[i], context, moments[i * moment_step]);
-        gw_outcome_init(&outcomes[i]);
-        slots[i] = nullptr;
-        if (gw_walk_begin(&walks[i], &packets[i]) == 0) {
-            return;  // the worker has no counters area: every frame passes
+    // The same for all frames of a burst: its tables, counters, and whether they are in force.
+    gw_memo memo{};
+    gw_packet first{.head = nullptr,
+                    .data = nullptr,
+                    .end = nullptr,
+                    .burst = &context,
+                    .moment = moments.data(),
+                    .memo = &memo};
+    gw_walk begun;
+    if (gw_walk_begin(&begun, &first) == 0) {
+        std::ranges::for_each(outcomes.first(count),
+                              [](auto &outcome) { gw_outcome_init(&outcome); });
+        return;
+    }
+    if (GW_UNLIKELY(!gw_walk_acts(&begun, &first))) {
+        for (size_t i = 0; i < count; i++) {
+            gw_walk_end(&begun, &first, GW_REASON_INACTIVE, &outcomes[i]);
         }
-        reasons[i] = GW_REASON_INACTIVE;
-        if (GW_LIKELY(gw_walk_acts(&walks[i], &packets[i]))) {
-            reasons[i] = gw_walk_classify(&walks[i], &packets[i]);
-            if (GW_LIKELY(reasons[i] == GW_REASON_FORWARDED)) {
-                slots[i] = gw_prefetch_slot(&walks[i]);
-            }
+        return;
+    }
+
+    for (size_t i = 0; i < count; i++) {
+        auto *head = static_cast<uint8_t *>(frames[i]->buf_addr);
+        carried[i].packet = {.head = head,
+                             .data = head + frames[i]->data_off,
+                             .end = head + frames[i]->data_off + frames[i]->data_len,
+                             .burst = &context,
+                             .moment = &moments[i * moment_step],
+                             .memo = &memo};
+        carried[i].walk = begun;
+        classify(carried[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (GW_LIKELY(carried[i].slot != nullptr)) {
+            gw_prefetch_flow(&carried[i].walk, carried[i].slot);
         }
     }
     for (size_t i = 0; i < count; i++) {
-        if (GW_LIKELY(slots[i] != nullptr)) {
-            gw_prefetch_flow(&walks[i], slots[i]);
-        }
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (reasons[i] != GW_REASON_INACTIVE) {
-            reasons[i] = gw_walk_decide(&walks[i], &packets[i], reasons[i]);
-        }
-        gw_walk_end(&walks[i], &packets[i], reasons[i], &outcomes[i]);
+        auto &[packet, walk, reason, slot] = carried[i];
+        gw_walk_end(&walk, &packet, gw_walk_decide(&walk, &packet, reason), &outcomes[i]);
         if (outcomes[i].verdict != GW_PASS) {
-            give_back(packets[i], *frames[i]);
+            give_back(packet, *frames[i]);
         }
     }
 }

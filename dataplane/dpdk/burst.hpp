@@ -14,9 +14,8 @@
 #include <cstdint>
 #include <span>
 
-#include "dataplane/core/seam_native.h"
-// (the seam comes first)
-#include "dataplane/core/walk.h"
+#include "dataplane/core/outcome.h"
+#include "dataplane/core/tables.h"
 
 struct rte_mbuf;
 
