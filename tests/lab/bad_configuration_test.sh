@@ -26,7 +26,7 @@ test_mistakes_are_refused_with_their_place() {
     bad bad_address 's/10\.2\.1\.2/10.2.1.256/'
     bad bad_port 's/10:443/10:70000/'
     bad negative_weight 's/address: 10\.2\.1\.2/address: 10.2.1.2, weight: -1/'
-    bad later_feature 's/^interfaces:/limits: []\ninterfaces:/'
+    bad later_feature 's|forwarding: ipip|forwarding: nat|'
     bad broken_yaml 's/^pools:/pools: [/'
     still_serves
 }
