@@ -64,6 +64,8 @@ struct WorkerPage {
     uint64_t bursts;       // that were not empty
     uint64_t empty_polls;  // rounds over all queues that found nothing
     uint64_t busy_ns;      // in bursts
+    uint64_t no_port;      // dropped: redirected to an interface that is no port of this engine
+    uint64_t unusable;     // dropped: frames in pieces that no buffer holds
 };
 
 struct EnginePage {

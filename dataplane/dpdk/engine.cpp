@@ -1,0 +1,382 @@
+#include "dataplane/dpdk/engine.hpp"
+
+#include <net/if.h>
+#include <poll.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_mempool.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "dataplane/dpdk/eal.hpp"
+#include "dataplane/dpdk/kernel_path.hpp"
+#include "dataplane/dpdk/pinned_tables.hpp"
+#include "dataplane/dpdk/port.hpp"
+#include "dataplane/dpdk/worker.hpp"
+
+namespace guideway::dpdk {
+namespace {
+
+constexpr uint32_t kCacheBuffers = 256;  // of each worker
+constexpr uint64_t kMib = 1024 * 1024;
+constexpr int kTickMs = 200;
+constexpr uint32_t kFrameBytesLeast = RTE_MBUF_DEFAULT_DATAROOM;
+constexpr uint32_t kFrameBytesMost = 16 * 1024;
+constexpr uint32_t kLayer2Bytes = 64;  // beside the MTU: Ethernet, tags, and to spare
+
+class Descriptor {
+  public:
+    explicit Descriptor(int fd) : fd_(fd) {}
+    Descriptor(const Descriptor &) = delete;
+    Descriptor &operator=(const Descriptor &) = delete;
+    ~Descriptor()
+    {
+        if (fd_ >= 0) {
+            close(fd_);
+        }
+    }
+    [[nodiscard]] int get() const { return fd_; }
+
+  private:
+    int fd_;
+};
+
+sigset_t ending_signals()
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    return signals;
+}
+
+struct FreePool {
+    void operator()(rte_mempool *pool) const { rte_mempool_free(pool); }
+};
+using Pool = std::unique_ptr<rte_mempool, FreePool>;
+using Ports = std::vector<std::unique_ptr<Port>>;
+
+// One buffer for a frame of any port, without continuation.
+uint32_t room_bytes(const Ports &ports)
+{
+    uint32_t frame_bytes = kFrameBytesLeast;
+    for (const auto &port : ports) {
+        frame_bytes = std::max(frame_bytes, port->mtu_bytes() + kLayer2Bytes);
+    }
+    return std::min(frame_bytes, kFrameBytesMost) + RTE_PKTMBUF_HEADROOM;
+}
+
+Result<Pool> make_pool(const Options &options, const Ports &ports)
+{
+    uint32_t needed = options.workers * (kCacheBuffers * 2 + 2 * kBurst);
+    for (const auto &port : ports) {
+        needed += port->buffers();
+    }
+    const uint32_t room = room_bytes(ports);
+    rte_mempool_objsz sizes{};
+    const uint64_t each = rte_mempool_calc_obj_size(sizeof(rte_mbuf) + room, 0, &sizes);
+    const uint64_t count = options.memory_mib * kMib / each;
+    if (count < needed) {
+        return fail(
+            "--memory " + std::to_string(options.memory_mib) + ": " + std::to_string(count) +
+            " packet buffers fit into that, and the queues of " + std::to_string(ports.size()) +
+            " ports and " + std::to_string(options.workers) + " workers need " +
+            std::to_string(needed) + ": give at least " +
+            std::to_string((needed * each + kMib - 1) / kMib) + " MiB");
+    }
+    std::ignore = dpdk_reason();
+    Pool pool(rte_pktmbuf_pool_create("gw-packets", static_cast<unsigned>(count), kCacheBuffers,
+                                      0, static_cast<uint16_t>(room), SOCKET_ID_ANY));
+    if (!pool) {
+        return fail("cannot make " + std::to_string(count) +
+                    " packet buffers: " + rte_strerror(rte_errno) + dpdk_reason() +
+                    "; free memory or lower --memory, which is " +
+                    std::to_string(options.memory_mib) + " MiB");
+    }
+    return pool;
+}
+
+enum class Ending { kSignal, kReopenPorts };
+
+// Ports, workers and what is between them: all but EAL, which a process has only once.
+class Round {
+  public:
+    Round(const Options &options, const PageFile &page, PinnedTables &tables, int signals)
+        : options_(options), page_(page), tables_(tables), signals_(signals)
+    {
+    }
+    [[nodiscard]] Result<void> start();
+    [[nodiscard]] Result<Ending> run();
+    Round(const Round &) = delete;
+    Round &operator=(const Round &) = delete;
+    ~Round();
+
+  private:
+    [[nodiscard]] Result<void> open_ports();
+    [[nodiscard]] Result<void> follow_tables(bool is_urgent);
+    [[nodiscard]] bool look_at_ports();
+    void write_page(EnginePage &page) const;
+    void say_what_became(bool has_tables);
+
+    const Options &options_;
+    const PageFile &page_;
+    PinnedTables &tables_;
+    int signals_;
+    Descriptor wake_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    Pool pool_;  // outlives what holds buffers
+    Ports ports_;
+    std::unique_ptr<KernelPath> kernel_;
+    std::unique_ptr<Common> common_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+    uint64_t said_serial_ = 0;
+    bool said_waiting_ = false;
+};
+
+Result<void> Round::open_ports()
+{
+    for (uint32_t index = 0; index < options_.ports.size(); index++) {
+        auto port = Port::open(options_.ports[index], index, options_.workers, options_.queues);
+        if (!port) {
+            return std::unexpected(std::move(port.error()));
+        }
+        for (const auto &other : ports_) {
+            if (other->id() == (*port)->id()) {
+                return fail("ports " + other->interface() + " and " + (*port)->interface() +
+                            " are the same device, " + options_.ports[index].devargs);
+            }
+        }
+        ports_.push_back(std::move(*port));
+    }
+    return {};
+}
+
+Result<void> Round::start()
+{
+    if (auto opened = open_ports(); !opened) {
+        return opened;
+    }
+    auto pool = make_pool(options_, ports_);
+    if (!pool) {
+        return std::unexpected(std::move(pool.error()));
+    }
+    pool_ = std::move(*pool);
+    for (const auto &port : ports_) {
+        if (auto started = port->start(pool_.get()); !started) {
+            return started;
+        }
+    }
+    auto kernel = KernelPath::start(ports_, pool_.get());
+    if (!kernel) {
+        return std::unexpected(std::move(kernel.error()));
+    }
+    kernel_ = std::move(*kernel);
+    common_.reset(new Common{.tables = tables_,
+                             .ports = ports_,
+                             .kernel = *kernel_,
+                             .idle = options_.idle,
+                             .wake_main = wake_.get()});
+    for (uint32_t index = 0; index < options_.workers; index++) {
+        std::optional<uint32_t> cpu;
+        if (!options_.cores.empty()) {
+            cpu = options_.cores[index];
+        }
+        workers_.push_back(std::make_unique<Worker>(*common_, index, options_.workers, cpu));
+    }
+    if (auto followed = follow_tables(false); !followed) {
+        return followed;
+    }
+    for (const auto &worker : workers_) {
+        worker->start();
+    }
+    return {};
+}
+
+Round::~Round()
+{
+    if (common_) {
+        common_->stop = true;
+    }
+    workers_.clear();
+    kernel_.reset();
+    if (page_.page().remove_taps != 0) {
+        for (const auto &port : ports_) {
+            if (port->tap()) {
+                port->tap()->remove();
+            }
+        }
+    }
+    ports_.clear();
+}
+
+void Round::say_what_became(bool has_tables)
+{
+    if (!has_tables) {
+        if (!said_waiting_) {
+            spdlog::info("waiting for the tables of instance {}, which guidewayd makes ({})",
+                         options_.instance, options_.pin_directory().native());
+        }
+        said_waiting_ = true;
+        return;
+    }
+    const TablesInUse &now = *tables_.current();
+    if (now.serial != said_serial_) {
+        spdlog::info("using the tables in {}{}", options_.pin_directory().native(),
+                     now.former ? ", and the pins of those that they replace" : "");
+    }
+    said_serial_ = now.serial;
+}
+
+// `is_urgent`: a worker holds its packets.
+Result<void> Round::follow_tables(bool is_urgent)
+{
+    const TablesInUse *before = tables_.current();
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+    while (true) {
+        if (auto refreshed = tables_.refresh(); !refreshed) {
+            return refreshed;
+        }
+        if (!is_urgent || tables_.current() != before ||
+            std::chrono::steady_clock::now() >= until) {
+            break;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    uint64_t oldest = UINT64_MAX;
+    for (const auto &worker : workers_) {
+        oldest = std::min(oldest, worker->serial_in_use());
+    }
+    if (oldest != UINT64_MAX) {
+        tables_.forget_before(oldest);
+    }
+    say_what_became(tables_.current() != nullptr);
+    return {};
+}
+
+bool Round::look_at_ports()
+{
+    bool are_same = true;
+    for (const auto &port : ports_) {
+        if (!port->look_again()) {
+            spdlog::warn("{}: the interface was made anew; the ports are opened again",
+                         port->interface());
+            are_same = false;
+        }
+    }
+    return are_same;
+}
+
+void Round::write_page(EnginePage &page) const
+{
+    page.state = tables_.current() == nullptr ? EngineState::kWaiting : EngineState::kRunning;
+    page.buffers = pool_->size;
+    page.buffers_free = rte_mempool_avail_count(pool_.get());
+    page.workers = static_cast<uint32_t>(workers_.size());
+    page.ports = static_cast<uint32_t>(ports_.size());
+    for (size_t i = 0; i < workers_.size(); i++) {
+        page.worker[i] = workers_[i]->describe();
+    }
+    for (size_t i = 0; i < ports_.size(); i++) {
+        ports_[i]->describe(page.port[i]);
+    }
+}
+
+Result<Ending> Round::run()
+{
+    while (true) {
+        page_.update([&](EnginePage &page) { write_page(page); });
+        pollfd waits[] = {{.fd = signals_, .events = POLLIN, .revents = 0},
+                          {.fd = wake_.get(), .events = POLLIN, .revents = 0}};
+        poll(waits, std::size(waits), kTickMs);
+        if (waits[0].revents != 0) {
+            signalfd_siginfo signal{};
+            std::ignore = read(signals_, &signal, sizeof(signal));
+            spdlog::info("ending on signal {}", signal.ssi_signo);
+            page_.update([&](EnginePage &page) { write_page(page); });
+            return Ending::kSignal;
+        }
+        uint64_t wakes = 0;
+        const bool is_urgent =
+            waits[1].revents != 0 && read(wake_.get(), &wakes, sizeof(wakes)) > 0;
+        if (auto followed = follow_tables(is_urgent); !followed) {
+            return std::unexpected(std::move(followed.error()));
+        }
+        if (!look_at_ports()) {
+            return Ending::kReopenPorts;
+        }
+    }
+}
+
+}  // namespace
+
+void block_signals()
+{
+    const sigset_t signals = ending_signals();
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+}
+
+// What can be said without DPDK, and so at once and clearly.
+Result<void> check_interfaces(const Options &options)
+{
+    for (const auto &option : options.ports) {
+        if (device_of(option, 0, 1).kind != PortKind::kOwned &&
+            if_nametoindex(option.interface.c_str()) == 0) {
+            return fail("port " + option.interface + "=" + option.devargs +
+                        ": there is no interface " + option.interface +
+                        " in this network namespace; 'ip link' lists those that there are");
+        }
+    }
+    return {};
+}
+
+Result<void> run_engine(const Options &options, const PageFile &page)
+{
+    const sigset_t ending = ending_signals();
+    const Descriptor signals(signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (signals.get() < 0) {
+        return std::unexpected(Error::system("wait for", "signals"));
+    }
+    if (auto checked = check_interfaces(options); !checked) {
+        return checked;
+    }
+    Eal::Wanted wanted{.instance = options.instance,
+                       .memory_mib = options.memory_mib,
+                       .hugepages = options.hugepages,
+                       .pci_devices = {}};
+    for (uint32_t index = 0; index < options.ports.size(); index++) {
+        if (const Device device = device_of(options.ports[index], index, 1); device.is_pci) {
+            wanted.pci_devices.push_back(device.devargs);
+        }
+    }
+    auto eal = Eal::start(wanted);
+    if (!eal) {
+        return std::unexpected(std::move(eal.error()));
+    }
+    page.update([&](EnginePage &of) { put_text(of.memory, eal->memory()); });
+    PinnedTables tables(options.pin_directory(), options.workers);
+    while (true) {
+        Round round(options, page, tables, signals.get());
+        if (auto started = round.start(); !started) {
+            return started;
+        }
+        spdlog::info("guideway-dpdk is ready: {} ports, {} workers, packet buffers in {}",
+                     options.ports.size(), options.workers, eal->memory());
+        auto ended = round.run();
+        if (!ended) {
+            return std::unexpected(std::move(ended.error()));
+        }
+        if (*ended == Ending::kSignal) {
+            return {};
+        }
+    }
+}
+
+}  // namespace guideway::dpdk
