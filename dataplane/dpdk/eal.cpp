@@ -1,13 +1,18 @@
 #include "dataplane/dpdk/eal.hpp"
 
+#include <bpf/libbpf.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
 #include <sched.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
+#include <xdp/libxdp.h>
 
+#include <array>
+#include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
@@ -63,6 +68,18 @@ ssize_t write_log(void *, const char *text, size_t bytes)
     return static_cast<ssize_t>(bytes);
 }
 
+// The driver of AF_XDP brings libbpf and libxdp, which speak on standard error.
+template <typename Level>
+int write_library_log(Level, const char *format, va_list arguments)
+{
+    std::array<char, 1024> text{};
+    std::vsnprintf(text.data(), text.size(), format, arguments);
+    if (const std::string line = trimmed(text.data()); !line.empty()) {
+        spdlog::debug("libbpf: {}", line);
+    }
+    return 0;
+}
+
 struct FreePages {
     uint64_t bytes = 0;
     std::string kind;  // of the largest part: "2 MiB hugepages"
@@ -114,6 +131,10 @@ void take_over_dpdk_log(bool is_verbose)
 {
     static const cookie_io_functions_t functions{
         .read = nullptr, .write = write_log, .seek = nullptr, .close = nullptr};
+    // guidewayd's, for a dispatcher of its own; the driver of AF_XDP needs libxdp's programs.
+    unsetenv("LIBXDP_OBJECT_PATH");
+    libbpf_set_print(write_library_log<libbpf_print_level>);
+    libxdp_set_print(write_library_log<libxdp_print_level>);
     FILE *log = fopencookie(nullptr, "w", functions);
     if (log != nullptr) {
         rte_openlog_stream(log);

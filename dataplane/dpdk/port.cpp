@@ -129,8 +129,12 @@ Result<void> Port::probe(const Device &device, uint32_t workers, uint32_t queues
 
 uint32_t Port::buffers() const
 {
+    // A packet socket's queues are the kernel's; frames are copied.
+    if (kind_ == PortKind::kShared) {
+        return 0;
+    }
     return uint32_t{rx_queues_} * rx_descriptors_ + uint32_t{tx_queues_} * tx_descriptors_ +
-           (kind_ == PortKind::kShared ? 0 : 2 * kRingFrames);
+           2 * kRingFrames;
 }
 
 Result<void> Port::start(rte_mempool *buffers)
