@@ -29,9 +29,6 @@ namespace {
 constexpr uint32_t kCacheBuffers = 256;  // of each worker
 constexpr uint64_t kMib = 1024 * 1024;
 constexpr int kTickMs = 200;
-constexpr uint32_t kFrameBytesLeast = RTE_MBUF_DEFAULT_DATAROOM;
-constexpr uint32_t kFrameBytesMost = 16 * 1024;
-constexpr uint32_t kLayer2Bytes = 64;  // beside the MTU: Ethernet, tags, and to spare
 
 class Descriptor {
   public:
@@ -68,11 +65,11 @@ using Ports = std::vector<std::unique_ptr<Port>>;
 // One buffer for a frame of any port, without continuation.
 uint32_t room_bytes(const Ports &ports)
 {
-    uint32_t frame_bytes = kFrameBytesLeast;
+    uint32_t bytes = frame_room_bytes(0);
     for (const auto &port : ports) {
-        frame_bytes = std::max(frame_bytes, port->mtu_bytes() + kLayer2Bytes);
+        bytes = std::max(bytes, frame_room_bytes(port->mtu_bytes()));
     }
-    return std::min(frame_bytes, kFrameBytesMost) + RTE_PKTMBUF_HEADROOM;
+    return bytes + RTE_PKTMBUF_HEADROOM;
 }
 
 Result<Pool> make_pool(const Options &options, const Ports &ports)
@@ -266,8 +263,10 @@ bool Round::look_at_ports()
     bool are_same = true;
     for (const auto &port : ports_) {
         if (!port->look_again()) {
-            spdlog::warn("{}: the interface was made anew; the ports are opened again",
-                         port->interface());
+            spdlog::warn(
+                "{}: the interface was made anew, or its MTU has grown: opening the ports "
+                "again",
+                port->interface());
             are_same = false;
         }
     }

@@ -1,6 +1,7 @@
 #include "dataplane/dpdk/options.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <optional>
 #include <set>
@@ -189,7 +190,14 @@ Result<void> complete(Options &options)
     return {};
 }
 
-Device device_of(const PortOption &port, uint32_t index, uint32_t queues)
+uint32_t frame_room_bytes(uint32_t mtu_bytes)
+{
+    constexpr uint32_t kLeast = 2048;
+    constexpr uint32_t kBesideMtu = 128;
+    return std::bit_ceil(std::max(kLeast, std::min(mtu_bytes, kMtuMost) + kBesideMtu));
+}
+
+Device device_of(const PortOption &port, uint32_t index, uint32_t queues, uint32_t mtu_bytes)
 {
     Device device;
     std::string_view devargs = port.devargs;
@@ -217,6 +225,13 @@ Device device_of(const PortOption &port, uint32_t index, uint32_t queues)
         }
         if (af_packet && queues > 1 && !gives(arguments, "qpairs")) {
             arguments += ",qpairs=" + std::to_string(queues);
+        }
+        const uint32_t room = frame_room_bytes(mtu_bytes);
+        if (af_packet && room > frame_room_bytes(0) && !gives(arguments, "framesz") &&
+            !gives(arguments, "blocksz")) {
+            // The driver wants blocks of whole pages.
+            arguments += ",framesz=" + std::to_string(room) +
+                         ",blocksz=" + std::to_string(std::max<uint32_t>(room, 4096));
         }
     }
     device.devargs = device.name + arguments;

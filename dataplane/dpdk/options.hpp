@@ -63,6 +63,12 @@ struct Device {
 };
 
 // `index` of the port tells ports of one driver apart that were not given numbers.
-[[nodiscard]] Device device_of(const PortOption &port, uint32_t index, uint32_t queues);
+[[nodiscard]] Device device_of(const PortOption &port, uint32_t index, uint32_t queues,
+                               uint32_t mtu_bytes = 1500);
+
+// Of a buffer for one frame of an interface with that MTU: Ethernet, tags and what packet sockets
+// put in front of them included. A power of two. Larger MTUs than kMtuMost are not served.
+inline constexpr uint32_t kMtuMost = 16'000;
+[[nodiscard]] uint32_t frame_room_bytes(uint32_t mtu_bytes);
 
 }  // namespace guideway::dpdk

@@ -8,10 +8,12 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstring>
 #include <ctime>
 #include <system_error>
+#include <thread>
 
 namespace guideway::dpdk {
 namespace {
@@ -21,6 +23,18 @@ uint32_t holder(int fd)
 {
     uint32_t pid = 0;
     return pread(fd, &pid, sizeof(pid), offsetof(EnginePage, pid)) == sizeof(pid) ? pid : 0;
+}
+
+// The daemon, too, takes the lock for a moment, to see whether anybody holds it.
+bool lock(int fd)
+{
+    for (int i = 0; i < 10 && flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (errno != EWOULDBLOCK) {
+            return false;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    return flock(fd, LOCK_EX | LOCK_NB) == 0;  // of what is locked already: changes nothing
 }
 
 }  // namespace
@@ -45,7 +59,7 @@ Result<PageFile> PageFile::open(const std::filesystem::path &path, std::string_v
         return std::unexpected(Error::system("open the engine's page", path.native()));
     }
     PageFile file(fd, nullptr);
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock(fd)) {
         if (errno != EWOULDBLOCK) {
             return std::unexpected(Error::system("lock the engine's page", path.native()));
         }

@@ -62,7 +62,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortOption &option, uint32_t inde
 {
     std::unique_ptr<Port> port(new Port);
     const uint32_t wanted = queues == 0 ? workers : queues;
-    const Device device = device_of(option, index, wanted);
+    Device device = device_of(option, index, wanted);
     port->interface_ = option.interface;
     port->given_ = option.devargs;
     port->kind_ = device.kind;
@@ -75,6 +75,8 @@ Result<std::unique_ptr<Port>> Port::open(const PortOption &option, uint32_t inde
                         " in this network namespace; 'ip link' lists those that there are");
         }
         port->ifindex_ = found->ifindex;
+        port->room_bytes_ = frame_room_bytes(found->mtu_bytes);
+        device = device_of(option, index, wanted, found->mtu_bytes);
     }
     if (auto probed = port->probe(device, workers, queues); !probed) {
         return std::unexpected(std::move(probed.error()));
@@ -270,7 +272,8 @@ bool Port::look_again()
         is_up_ = false;
         return true;
     }
-    if (kind_ != PortKind::kOwned && before != found->ifindex) {
+    if (kind_ != PortKind::kOwned &&
+        (before != found->ifindex || frame_room_bytes(found->mtu_bytes) > room_bytes_)) {
         return false;
     }
     if (kind_ == PortKind::kOwned) {

@@ -47,8 +47,8 @@ class Port {
     // Hands frames to the device for `worker`; what it does not take is freed and counted.
     void send(uint32_t worker, rte_mbuf **frames, uint32_t count);
 
-    // Looks at the kernel's interface again. False when it was made anew: then what DPDK holds of
-    // it is dead, and the port has to be opened again.
+    // Looks at the kernel's interface again. False when it was made anew, so that what DPDK holds
+    // of it is dead, or when its frames have outgrown the buffers: the port has to be opened again.
     [[nodiscard]] bool look_again();
     void describe(PortPage &page) const;
 
@@ -81,6 +81,7 @@ class Port {
     uint16_t tx_descriptors_ = 1024;
     bool is_tx_shared_ = false;
     uint32_t mtu_bytes_ = 1500;
+    uint32_t room_bytes_ = 0;  // for a frame, of a shared or diverted interface
     Mac mac_{};
     std::atomic<uint32_t> ifindex_ = 0;
     std::atomic<bool> is_up_ = false;

@@ -185,6 +185,24 @@ TEST_F(DpdkEngine, OpensAnInterfaceAgainThatWasMadeAnew)
     EXPECT_TRUE(wire.brings(forwarded(request()))) << engine_->said();
 }
 
+TEST_F(DpdkEngine, ForwardsFramesOfAnMtuThatGrows)
+{
+    pin_tables("gwd0");
+    for (auto &encapsulation : fast_path_->tables().backends()[0].encapsulation) {
+        encapsulation.inner_bytes_max = 8980;
+    }
+    start({"--port", "gwd0=net_af_packet"});
+    xdp::run("ip link set gwd0 mtu 9000 && ip link set gwd1 mtu 9000");
+    ASSERT_TRUE(comes_true([&] { return page().port[0].mtu_bytes == 9000; }));
+    const Wire wire("gwd1");
+    const Bytes large = frame(
+        "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv4 192.0.2.1 -> 203.0.113.10 df "
+        "/ tcp 40000 -> 443 ACK / payload 8900");
+    wire.send(large);
+    EXPECT_TRUE(wire.brings(forwarded(large))) << engine_->said();
+    EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+}
+
 TEST_F(DpdkEngine, ForwardsACaptureIntoAnother)
 {
     std::vector<Bytes> in;

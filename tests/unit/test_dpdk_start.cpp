@@ -79,12 +79,13 @@ TEST_F(DpdkStart, AKilledOneStopsNothing)
 
 TEST_F(DpdkStart, TellsWhatItWasStartedWith)
 {
-    start({"--port", "gwp0=net_null0,no-rx=1", "--hugepages", "off", "--log-level", "error"},
+    start({"--port=gwp0=net_null0,no-rx=1", "--hugepages=off", "--log-level=error"},
           EngineState::kWaiting);
-    const std::string wanted = "--instance\ntest\n--bpffs\n" + bpf_directory_.string() +
-                               "\n--run-dir\n" + directory_.string() +
-                               "\n--memory\n16\n--port\ngwp0=net_null0,no-rx=1\n--hugepages\n"
-                               "off\n--log-level\nerror";
+    const std::string wanted =
+        "--instance\ntest\n--bpffs\n" + bpf_directory_.string() + "\n--run-dir\n" +
+        directory_.string() +
+        "\n--memory\n16\n--port=gwp0=net_null0,no-rx=1\n--hugepages=off\n"
+        "--log-level=error";
     EXPECT_EQ(std::string(page().arguments.data()), wanted);
     EXPECT_STREQ(page().memory.data(), "4 KiB pages");
     EXPECT_EQ(engine_->end(SIGINT), 0);
