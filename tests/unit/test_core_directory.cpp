@@ -51,6 +51,7 @@ class DirectoryTest : public ::testing::Test {
     static constexpr uint64_t kHigh = 0xb80d0120;
     Tables tables_;
     gw_walk walk_{};
+    gw_packet packet_{};
     const gw_directory *directory_ = nullptr;
 };
 
@@ -60,10 +61,10 @@ TEST_F(DirectoryTest, FindsEveryWayOfAFullAddressBucketAndNoStranger)
     auto &ways = tables_.address_buckets(0)[bucket(1)].way;
     std::copy_n(keys.begin(), GW_ADDRESS_WAYS, ways);
     for (uint32_t way = 0; way < GW_ADDRESS_WAYS; way++) {
-        EXPECT_EQ(gw_address_find(&walk_, directory_, keys[way].high, keys[way].low),
+        EXPECT_EQ(gw_address_find(&walk_, &packet_, directory_, keys[way].high, keys[way].low),
                   bucket(1) * GW_ADDRESS_WAYS + way);
     }
-    EXPECT_EQ(gw_address_find(&walk_, directory_, keys.back().high, keys.back().low),
+    EXPECT_EQ(gw_address_find(&walk_, &packet_, directory_, keys.back().high, keys.back().low),
               GW_INDEX_NONE);
 }
 
@@ -71,9 +72,9 @@ TEST_F(DirectoryTest, FindsEveryWayOfAFullAddressBucketAndNoStranger)
 TEST_F(DirectoryTest, HalfAnAddressIsNotFound)
 {
     tables_.address_buckets(0)[bucket(1)].way[0] = {kHigh + 1, 1};
-    EXPECT_EQ(gw_address_find(&walk_, directory_, kHigh, 1), GW_INDEX_NONE);
+    EXPECT_EQ(gw_address_find(&walk_, &packet_, directory_, kHigh, 1), GW_INDEX_NONE);
     tables_.address_buckets(0)[bucket(1)].way[0] = {kHigh, 2};
-    EXPECT_EQ(gw_address_find(&walk_, directory_, kHigh, 1), GW_INDEX_NONE);
+    EXPECT_EQ(gw_address_find(&walk_, &packet_, directory_, kHigh, 1), GW_INDEX_NONE);
 }
 
 TEST_F(DirectoryTest, FindsEveryWayOfAFullPortBucketAndNoStranger)
