@@ -366,10 +366,12 @@ Outcome<void> Session::run(const std::string &verb)
              return {};
          }},
         {"man", [&]() -> Outcome<void> {
-             streams_.out << (options_.daemon
-                                  ? daemon_manual_page(std::string{
-                                        std::istreambuf_iterator<char>(streams_.in), {}})
-                                  : manual_page(app_));
+             const auto help = [&] {
+                 return std::string{std::istreambuf_iterator<char>(streams_.in), {}};
+             };
+             streams_.out << (options_.daemon   ? daemon_manual_page(help())
+                              : options_.engine ? engine_manual_page(help())
+                                                : manual_page(app_));
              return {};
          }}};
     return verbs.at(verb)();

@@ -13,7 +13,8 @@ namespace guideway::cli {
 // Of guideway itself, in the language of man(7).
 [[nodiscard]] std::string manual_page(const CLI::App &app);
 
-// Of the daemon, from what its --help prints.
+// Of the daemon and of the DPDK engine, from what their --help prints.
 [[nodiscard]] std::string daemon_manual_page(std::string_view help);
+[[nodiscard]] std::string engine_manual_page(std::string_view help);
 
 }  // namespace guideway::cli

@@ -317,6 +317,7 @@ std::unique_ptr<CLI::App> make_grammar(Options &options)
     // For the build: an empty group keeps it out of help and completion.
     CLI::App *man = app->add_subcommand("man", "Print the manual page")->group("");
     man->add_flag("--daemon", options.daemon, "of guidewayd, whose help is read from stdin");
+    man->add_flag("--engine", options.engine, "of guideway-dpdk, the same way");
     return app;
 }
 

@@ -39,6 +39,7 @@ struct Options {
     bool nonzero = false;
     std::string shell;
     bool daemon = false;
+    bool engine = false;
 };
 
 // The tree fills `options`, which must outlive it.

@@ -143,6 +143,39 @@ Allow and deny lists.
 .I /run/guideway/INSTANCE.sock
 The HTTP API.
 .SH SEE ALSO
+.BR guideway (1),
+.BR guideway-dpdk (8)
+)",
+        GUIDEWAY_VERSION, roff(help));
+}
+
+std::string engine_manual_page(std::string_view help)
+{
+    return fmt::format(
+        R"(.TH GUIDEWAY-DPDK 8 "" "guideway {}" "Guideway"
+.SH NAME
+guideway\-dpdk \- the DPDK engine of the Guideway load balancer
+.SH DESCRIPTION
+.B guideway\-dpdk
+forwards the packets of one instance by the tables that
+.BR guidewayd (8)
+keeps, over any port that DPDK has a driver for. It goes on while the daemon is away. The daemon
+starts it, where the configuration says
+.BR "engine: dpdk" ;
+or a service manager does.
+.SH OPTIONS
+.nf
+{}
+.fi
+.SH FILES
+.TP
+.I /run/guideway/INSTANCE.dpdk
+What the engine tells the daemon of itself. It is locked while the engine runs.
+.TP
+.I /sys/fs/bpf/guideway/INSTANCE/region
+The tables.
+.SH SEE ALSO
+.BR guidewayd (8),
 .BR guideway (1)
 )",
         GUIDEWAY_VERSION, roff(help));
