@@ -4,9 +4,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cstring>
 #include <set>
 
+#include "control/plane/settings.hpp"
 #include "dataplane/tables/migrate.hpp"
 #include "xdp/host.hpp"
 
@@ -24,24 +24,10 @@ constexpr auto kFirstRoundStep = std::chrono::milliseconds(20);
 
 constexpr const char *kDetach = "detach";  // a revision's cause
 
-gw_hash_key to_table_key(const model::HashKey &key)
-{
-    gw_hash_key words{};
-    static_assert(sizeof(words) == sizeof(key));
-    std::memcpy(&words, key.data(), key.size());
-    return words;
-}
-
 gw_capacity to_table_capacity(const model::Capacity &capacity)
 {
-    return {.addresses_max = capacity.addresses,
-            .services_max = capacity.services,
-            .backends_max = capacity.backends,
-            .ring_slots_max = capacity.ring_slots,
-            .cpus_max = xdp::possible_cpus() + 1,  // the last is the control plane's
-            .pins_max = capacity.pins,
-            .sources_max = capacity.sources,
-            .prefixes_max = capacity.prefixes};
+    // The last is the control plane's.
+    return plane::table_capacity(capacity, xdp::possible_cpus() + 1);
 }
 
 plane::SelectionTiming timing_of(const model::Connections &connections)
@@ -187,7 +173,7 @@ Result<void> Instance::open_tables(const model::Desired &effective)
 {
     auto opened = xdp::FastPath::open({.pin_directory = pin_directory(),
                                        .capacity = to_table_capacity(effective.capacity),
-                                       .hash_key = to_table_key(effective.hash_key)});
+                                       .hash_key = plane::table_key(effective.hash_key)});
     if (!opened) {
         return std::unexpected(std::move(opened.error()));
     }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "control/daemon/instance.hpp"
+#include "control/plane/settings.hpp"
 
 namespace guideway::daemon {
 namespace {
@@ -12,18 +13,6 @@ namespace {
 // A sweep over pins takes kSweepSteps of these.
 constexpr auto kSweepStep = std::chrono::milliseconds(100);
 constexpr size_t kSweepSteps = 8;
-
-// How long an ended connection's pin stays (its last packets may be repeated), and one whose
-// handshake did not end, where its place is needed.
-constexpr auto kClosing = std::chrono::minutes(2);
-constexpr auto kHandshake = std::chrono::seconds(3);
-
-uint32_t to_pin_ticks(model::Milliseconds time)
-{
-    const auto nanoseconds = std::chrono::nanoseconds(time).count();
-    // Rounded up, and one more: a pin may have been refreshed at the end of a tick.
-    return static_cast<uint32_t>(nanoseconds >> GW_PIN_TICK_SHIFT) + 2;
-}
 
 LimitedSources::Limit describe(const plane::LimitView &view)
 {
@@ -54,11 +43,7 @@ plane::Moment Instance::moment()
 
 void Instance::set_connection_times(const model::Connections &connections)
 {
-    const model::Milliseconds idle = connections.idle_timeout;
-    fast_path_->tables().header().pin_times = {
-        .idle_ticks = to_pin_ticks(idle),
-        .closing_ticks = to_pin_ticks(std::min<model::Milliseconds>(idle, kClosing)),
-        .handshake_ticks = to_pin_ticks(std::min<model::Milliseconds>(idle, kHandshake))};
+    fast_path_->tables().header().pin_times = plane::pin_times(connections);
     plane_->set_timing({.learning = connections.learning_period});
 }
 
