@@ -41,7 +41,7 @@ typedef __INT64_TYPE__ int64_t;
 #ifdef __bpf__
 #define GW_OUTLINE GW_INLINE
 #else
-#define GW_OUTLINE static inline __attribute__((noinline))
+#define GW_OUTLINE static __attribute__((noinline, unused))
 #endif
 
 #define GW_LIKELY(x) __builtin_expect(!!(x), 1)

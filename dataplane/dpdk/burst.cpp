@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "dataplane/dpdk/seam_burst.h"
+#include "dataplane/dpdk/seam_burst.hpp"
 // (the seam comes first)
 #include "dataplane/core/prefetch.h"
 #include "dataplane/core/process.h"
