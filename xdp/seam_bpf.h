@@ -26,6 +26,27 @@ struct {
 const volatile struct gw_layout gw_layout_constants = {0};
 const volatile uint32_t gw_tick_ns_constant = 1000000;
 
+#ifdef GW_CLOCK_OF_REPLAY
+// Of a replay: both clocks show what it writes before each packet, and there is one CPU.
+uint64_t gw_replay_now_ns = 0;
+
+GW_INLINE uint64_t gw_now_ns(struct gw_packet *packet)
+{
+    (void)packet;
+    return *(volatile uint64_t *)&gw_replay_now_ns;
+}
+
+GW_INLINE uint64_t gw_exact_ns(struct gw_packet *packet)
+{
+    return gw_now_ns(packet);
+}
+
+GW_INLINE uint32_t gw_cpu(struct gw_packet *packet)
+{
+    (void)packet;
+    return 0;
+}
+#else
 GW_INLINE uint64_t gw_now_ns(struct gw_packet *packet)
 {
     (void)packet;
@@ -43,6 +64,7 @@ GW_INLINE uint32_t gw_cpu(struct gw_packet *packet)
     (void)packet;
     return bpf_get_smp_processor_id();
 }
+#endif
 
 GW_INLINE uint8_t *gw_tables(struct gw_packet *packet)
 {

@@ -13,8 +13,10 @@
 #include "tools/guideway/input.hpp"
 #include "tools/guideway/list_verbs.hpp"
 #include "tools/guideway/patient.hpp"
+#include "tools/guideway/problems.hpp"
 #include "tools/guideway/text.hpp"
 #include "tools/guideway/views.hpp"
+#include "tools/replay/verb.hpp"
 
 namespace guideway::cli {
 namespace {
@@ -126,20 +128,7 @@ Outcome<void> Session::check() const
     }
     const auto document = config::parse(options_.file, *text);
     if (!document) {
-        const std::string message = fmt::format("{} is refused: {}", options_.file,
-                                                count_text(document.error().size(), "problem"));
-        json problems = json::array();
-        for (const auto &problem : document.error()) {
-            problems.push_back({{"file", problem.file},
-                                {"line", problem.position.line},
-                                {"column", problem.position.column},
-                                {"message", problem.message},
-                                {"hint", problem.hint}});
-        }
-        return std::unexpected(
-            Failure{.exit = Exit::kFailed,
-                    .message = message,
-                    .body = {{"error", message}, {"problems", std::move(problems)}}});
+        return std::unexpected(refused(options_.file, document.error()));
     }
     if (options_.on_host) {
         return check_by_daemon(*text);
@@ -304,6 +293,9 @@ Outcome<void> Session::run(const std::string &verb)
     if (verb.starts_with("deny ") || verb.starts_with("allow ")) {
         return list_verb(verb, options_, streams_);
     }
+    if (verb == "replay") {
+        return replay_verb(options_, streams_);
+    }
     const std::map<std::string, std::function<Outcome<void>()>> verbs = {
         {"status",
          [&] { return show("/v1/status", "show the status", with_colours(status_view)); }},
@@ -436,7 +428,9 @@ const std::vector<ExitMeaning> &exit_meanings()
         {static_cast<int>(Exit::kUnreachable),
          "the daemon cannot be reached: not running, no permission, or several to choose from"},
         {static_cast<int>(Exit::kNotUnderstood),
-         "the daemon is of another version, or what answers is not guidewayd"}};
+         "the daemon is of another version, or what answers is not guidewayd"},
+        {static_cast<int>(Exit::kDamaged),
+         "replay: the capture is damaged; what could be read of it was replayed"}};
     return meanings;
 }
 

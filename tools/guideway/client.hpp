@@ -18,6 +18,7 @@ enum class Exit : int {
     kUsage = 2,          // the command line is wrong
     kUnreachable = 3,    // no daemon answers
     kNotUnderstood = 4,  // what answers speaks another API
+    kDamaged = 5,        // a capture was replayed as far as it could be read
 };
 
 struct Failure {

@@ -247,6 +247,65 @@ void add_limit_verbs(CLI::App &app, Options &options)
         ->check(whole_number(1, 1000));
 }
 
+void add_replay_verb(CLI::App &app, Options &options)
+{
+    auto &replay = options.replay;
+    CLI::App *verb = app.add_subcommand(
+        "replay",
+        "Send a packet capture through a configuration, without a daemon or a network");
+    verb->add_option("CAPTURE", replay.capture,
+                     "pcap or pcapng, compressed by gzip or not; - reads standard input")
+        ->required()
+        ->type_name("");
+    add_file(*verb, options);
+    verb->add_option("--engine", replay.engine,
+                     "what runs the packet logic: native, dpdk, or as root xdp, in the kernel; "
+                     "native if not given")
+        ->type_name("ENGINE")
+        ->check(CLI::IsMember({"native", "xdp", "dpdk"}));
+    verb->add_option("--out", replay.out, "write what leaves to this file, as pcap")
+        ->type_name("PATH");
+    CLI::Option *explain =
+        verb->add_option("--explain", replay.explain,
+                         "tell the story of this packet, the first being 1, in place of the "
+                         "report")
+            ->type_name("N")
+            ->check(whole_number(1, std::numeric_limits<int64_t>::max()));
+    CLI::Option *compare =
+        verb->add_option("--compare", replay.compare,
+                         "show which flows this other configuration would treat differently, "
+                         "and why")
+            ->type_name("FILE")
+            ->excludes(explain);
+    CLI::Option *compare_with =
+        verb->add_option("--compare-with", replay.compare_with,
+                         "show which flows this program, the guideway of another build, would "
+                         "treat differently")
+            ->type_name("PROGRAM")
+            ->excludes(explain)
+            ->excludes(compare);
+    verb->add_option("--list", replay.list,
+                     "of a comparison, list so many flows; 20 if not given")
+        ->type_name("N")
+        ->check(whole_number(0, 1'000'000));
+    verb->add_option("--flows", replay.flows,
+                     "write what became of each flow to this file, a JSON object a line; - in "
+                     "place of the report to standard output")
+        ->type_name("PATH")
+        ->excludes(explain)
+        ->excludes(compare)
+        ->excludes(compare_with);
+    verb->add_option("--flows-max", replay.flows_max,
+                     "tell so many flows apart, at 160 bytes of memory each; 1048576 if not "
+                     "given")
+        ->type_name("N")
+        ->check(whole_number(1, 268'435'456));
+    verb->add_option("--mtu", replay.mtu,
+                     "of the made-up next hops to the backends; 1500 if not given")
+        ->type_name("BYTES")
+        ->check(whole_number(1280, 65535));
+}
+
 std::string footer()
 {
     std::string text = "Every verb takes --json and --socket.\n\nExit codes:\n";
@@ -281,6 +340,7 @@ std::unique_ptr<CLI::App> make_grammar(Options &options)
     add_list_verbs(*app, options, "deny", "Deny");
     add_list_verbs(*app, options, "allow", "Allow");
     add_limit_verbs(*app, options);
+    add_replay_verb(*app, options);
 
     CLI::App *counters =
         app->add_subcommand("counters", "Show packets by reason, service and backend");

@@ -10,6 +10,20 @@
 
 namespace guideway::cli {
 
+// What the verb replay is asked for.
+struct ReplayOptions {
+    std::string capture;
+    std::string engine = "native";
+    std::string out;
+    std::optional<uint64_t> explain;
+    std::string compare;       // another configuration
+    std::string compare_with;  // another build's program
+    std::string flows;         // a file for them
+    uint32_t list = 20;        // flows of a comparison
+    uint32_t flows_max = 1U << 20;
+    uint32_t mtu = 1500;
+};
+
 struct Options {
     std::string socket;
     bool json = false;
@@ -39,6 +53,7 @@ struct Options {
     bool nonzero = false;
     std::string shell;
     bool daemon = false;
+    ReplayOptions replay;
     bool engine = false;
 };
 

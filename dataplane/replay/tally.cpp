@@ -1,0 +1,61 @@
+#include "dataplane/replay/tally.hpp"
+
+#include <algorithm>
+
+namespace guideway::replay {
+namespace {
+
+bool leaves(const Ran &ran)
+{
+    return ran.decision.verdict == Verdict::kSend || ran.decision.verdict == Verdict::kRedirect;
+}
+
+// Indices are each engine's own; the bytes say which backend it was.
+bool is_same(const Ran &a, const Ran &b)
+{
+    return a.decision.verdict == b.decision.verdict && a.decision.reason == b.decision.reason &&
+           (!leaves(a) || std::ranges::equal(a.frame, b.frame));
+}
+
+void count(Decisions &decisions, const Decision &decision, uint64_t bytes)
+{
+    decisions.packets++;
+    decisions.verdicts[static_cast<size_t>(decision.verdict)]++;
+    decisions.reasons[decision.reason]++;
+    if (decision.service != kNone) {
+        decisions.services[decision.service][decision.reason]++;
+    }
+    if (decision.reason == GW_REASON_FORWARDED) {
+        Traffic &traffic = decisions.backends[{decision.service, decision.backend}];
+        traffic.packets++;
+        traffic.bytes += bytes;
+    }
+}
+
+}  // namespace
+
+void Tally::add(const Frame &frame, std::span<const Ran> ran)
+{
+    bool is_ours = false;
+    for (size_t lane = 0; lane < ran.size(); lane++) {
+        count(lanes_[lane], ran[lane].decision, frame.packet.original_bytes);
+        is_ours = is_ours || (ran[lane].decision.reason != GW_REASON_NOT_OURS &&
+                              ran[lane].decision.reason != GW_REASON_INACTIVE);
+    }
+    for (size_t lane = 1; lane < ran.size(); lane++) {
+        if (!is_same(ran[0], ran[lane])) {
+            packets_apart_++;
+            break;
+        }
+    }
+    if (!is_ours) {
+        return;
+    }
+    const uint32_t flow = flows_.note(dissect(frame.bytes).flow, frame.packet.number,
+                                      frame.packet.original_bytes);
+    for (uint32_t lane = 0; flow != kNone && lane < ran.size(); lane++) {
+        flows_.decide(flow, lane, ran[lane]);
+    }
+}
+
+}  // namespace guideway::replay
