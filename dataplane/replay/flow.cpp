@@ -136,7 +136,7 @@ std::string to_string(const FlowKey &key)
 {
     const bool has_ports = key.protocol == GW_PROTO_TCP || key.protocol == GW_PROTO_UDP;
     const auto end = [&](const std::array<uint8_t, 16> &address, uint16_t port) {
-        const std::string text = address_text(address, key.is_ipv6);
+        std::string text = address_text(address, key.is_ipv6);
         if (!has_ports) {
             return text;
         }
