@@ -169,7 +169,8 @@ Result<Eal> Eal::start(const Wanted &wanted)
         "--file-prefix=guideway-" + wanted.instance,
     };
     if (use_hugepages) {
-        arguments.emplace_back("--in-memory");
+        // In one file each, or it would be too many for a virtio-user.
+        arguments.insert(arguments.end(), {"--in-memory", "--single-file-segments"});
     } else {
         arguments.insert(arguments.end(), {"--no-huge", "--no-shconf"});
     }

@@ -107,7 +107,7 @@ bool joins_packets(const std::string &name)
            (ethtool_answer(socket.get(), request, ETHTOOL_GFLAGS) & ETH_FLAG_LRO) != 0;
 }
 
-Result<Tap> Tap::open(const std::string &name, bool persists)
+Result<Tap> Tap::open(const std::string &name)
 {
     const int fd = ::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
@@ -124,9 +124,6 @@ Result<Tap> Tap::open(const std::string &name, bool persists)
                         "free, or remove that interface");
         }
         return std::unexpected(Error::system("make the tap", name, error));
-    }
-    if (ioctl(fd, TUNSETPERSIST, persists ? 1 : 0) != 0) {
-        return std::unexpected(Error::system("keep the tap", name));
     }
     return tap;
 }
@@ -153,6 +150,14 @@ Result<void> Tap::bring_up(const Mac &mac, uint32_t mtu_bytes) const
     request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_UP);
     if (!ask(socket.get(), SIOCSIFFLAGS, request)) {
         return std::unexpected(Error::system("bring up", "the tap " + name_));
+    }
+    return {};
+}
+
+Result<void> Tap::keep() const
+{
+    if (ioctl(fd_, TUNSETPERSIST, 1) != 0) {
+        return std::unexpected(Error::system("keep the tap", name_));
     }
     return {};
 }

@@ -30,14 +30,15 @@ struct Netdev {
 // A tap: what is written to it is received by the kernel on it, what the kernel sends can be read.
 class Tap {
   public:
-    // Opens the tap `name`, which is made where there is none. One that `persists` stays, with
-    // its addresses and routes, when it is closed.
-    [[nodiscard]] static Result<Tap> open(const std::string &name, bool persists);
+    // Opens the tap `name`, which is made where there is none.
+    [[nodiscard]] static Result<Tap> open(const std::string &name);
 
     [[nodiscard]] int fd() const { return fd_; }
     [[nodiscard]] const std::string &name() const { return name_; }
     // The address is left alone where it is all zero.
     [[nodiscard]] Result<void> bring_up(const Mac &mac, uint32_t mtu_bytes) const;
+    // It stays, with its addresses and routes, when it is closed; one that was made would be gone.
+    [[nodiscard]] Result<void> keep() const;
     // It is gone when it is closed.
     void remove() const;
 

@@ -6,6 +6,10 @@
 #include <rte_mbuf.h>
 #include <rte_ring.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -17,12 +21,47 @@ namespace guideway::dpdk {
 namespace {
 
 constexpr uint16_t kDescriptors = 1024;
-constexpr uint32_t kRingFrames = 1024;  // to and from the kernel
+constexpr uint32_t kRingFrames = 512;  // to and from the kernel
 constexpr uint64_t kSpreadBy = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
 
 std::string tap_name(PortKind kind, const std::string &interface, uint32_t ifindex)
 {
     return kind == PortKind::kOwned ? interface : "gwx" + std::to_string(ifindex);
+}
+
+// The value of `key` among a device's arguments; empty where it is not given.
+std::string value_of(const std::string &devargs, const std::string &key)
+{
+    const std::string wanted = "," + key + "=";
+    const auto at = devargs.find(wanted);
+    if (at == std::string::npos) {
+        return {};
+    }
+    const auto begin = at + wanted.size();
+    return devargs.substr(begin, devargs.find(',', begin) - begin);
+}
+
+// A server's socket that one left which was killed, and that would keep the next from starting.
+void remove_stale_socket(const Device &device)
+{
+    const bool is_memif = device.name.starts_with("net_memif");
+    const std::string path = value_of(device.devargs, is_memif ? "socket" : "iface");
+    struct stat file{};
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if ((!is_memif && !device.name.starts_with("net_vhost")) || path.empty() ||
+        path.size() >= sizeof(address.sun_path) || lstat(path.c_str(), &file) != 0 ||
+        !S_ISSOCK(file.st_mode)) {
+        return;
+    }
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    // With somebody behind it, it would be taken, or be of another type.
+    if (connect(fd, reinterpret_cast<sockaddr *>(&address), sizeof(address)) != 0 &&
+        errno == ECONNREFUSED) {
+        unlink(path.c_str());
+    }
+    close(fd);
 }
 
 }  // namespace
@@ -87,6 +126,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortOption &option, uint32_t inde
 Result<void> Port::probe(const Device &device, uint32_t workers, uint32_t queues)
 {
     std::ignore = dpdk_reason();
+    remove_stale_socket(device);
     // A PCI device was probed when EAL started, unless it was closed since.
     if (!device.is_pci || rte_eth_dev_get_port_by_name(device.name.c_str(), &id_) != 0) {
         if (rte_dev_probe(device.devargs.c_str()) != 0) {
@@ -220,7 +260,7 @@ Result<void> Port::set_up_tap(uint32_t index)
         std::memcpy(mac_.data(), address.addr_bytes, mac_.size());
     }
     const bool is_owned = kind_ == PortKind::kOwned;
-    auto tap = Tap::open(tap_name(kind_, interface_, ifindex()), is_owned);
+    auto tap = Tap::open(tap_name(kind_, interface_, ifindex()));
     if (!tap) {
         return std::unexpected(std::move(tap.error()).within("port " + interface_));
     }

@@ -195,7 +195,8 @@ class DpdkTest : public xdp::FastPathTest {
     {
         if (geteuid() == 0) {
             engine_.reset();
-            std::system("ip link del gwd0 2>/dev/null; ip link del gwp0 2>/dev/null");
+            std::system(
+                "for name in gwd0 gwp0 gww0; do ip link del $name 2>/dev/null; done; true");
             std::error_code ignored;
             std::filesystem::remove_all(bpf_directory_, ignored);
             std::filesystem::remove_all(directory_, ignored);

@@ -287,6 +287,28 @@ TEST_F(DpdkEngine, LetsTheHostAnswerThroughATapOfItsOwn)
     EXPECT_TRUE(answers_arp(again, "10.9.0.2")) << engine_->said();
 }
 
+// Another engine, without tables, is the wire: what it receives goes to its tap, and back.
+TEST_F(DpdkEngine, ForwardsOverSharedMemory)
+{
+    const std::string memory = ",socket=" + (directory_ / "memif").string();
+    xdp::run("ip tuntap add gwp0 mode tap");
+    pin_tables("gwp0");
+    start({"--port", "gwp0=net_memif0,role=server,socket-abstract=no" + memory, "--memory",
+           "32"});
+    Engine other(
+        directory_ / "other",
+        {"--instance", "other", "--bpffs", bpf_directory_, "--run-dir", directory_, "--memory",
+         "32", "--port", "gww0=net_memif0,role=client,socket-abstract=no" + memory});
+    ASSERT_TRUE(comes_true([&] { return page().port[0].is_up == 1; })) << other.said();
+    ASSERT_TRUE(comes_true([&] { return if_nametoindex("gww0") != 0; })) << other.said();
+    const Wire wire("gww0");
+    wire.send(request());
+    EXPECT_TRUE(wire.brings(forwarded(request()))) << engine_->said() << other.said();
+    EXPECT_EQ(other.end(SIGTERM), 0) << other.said();
+    EXPECT_TRUE(comes_true([&] { return page().port[0].is_up == 0; }));
+    EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+}
+
 TEST_F(DpdkEngine, TakesItsTapsAwayWhenToldSo)
 {
     start({"--port", "gwp0=net_null0,no-rx=1"}, EngineState::kWaiting);

@@ -19,7 +19,9 @@ class DpdkStart : public DpdkTest {
         for (const auto &word : words) {
             EXPECT_NE(said.find(word), std::string::npos) << "no '" << word << "' in: " << said;
         }
-        EXPECT_EQ(if_nametoindex("gwp0"), 0U) << said;
+        for (const char *name : {"gwp0", "gwq0"}) {
+            EXPECT_EQ(if_nametoindex(name), 0U) << said;
+        }
     }
 };
 
@@ -33,7 +35,7 @@ TEST_F(DpdkStart, ErrorsSayWhatIsWrongAndLeaveNothingBehind)
     expect_refused({"--port", "gwp0=0000:99:00.0"}, {"no device 0000:99:00.0", "vfio-pci"});
     expect_refused({"--port", "gwp0=net_pcap0,rx_pcap=/none,tx_pcap=/none"},
                    {"port gwp0", "/none"});
-    expect_refused({"--port", "gwd0=net_null0"},
+    expect_refused({"--port", "gwp0=net_null0", "--port", "gwd0=net_null1"},
                    {"an interface gwd0 already", "not this engine's tap"});
     expect_refused({"--port", "gwd0=net_af_packet", "--queues", "2"},
                    {"--queues 2", "--workers"});
@@ -75,6 +77,46 @@ TEST_F(DpdkStart, AKilledOneStopsNothing)
     start({"--port", "gwd0=net_af_packet", "--port", "gwp0=net_null0,no-rx=1"});
     EXPECT_EQ(fast_path_->tables().counters_area(0).epoch % 2, 0U);
     EXPECT_EQ(engine_->end(SIGTERM), 0);
+}
+
+TEST_F(DpdkStart, AKilledServersSocketIsTakenOver)
+{
+    const std::string path = (directory_ / "socket").string();
+    const std::vector<std::string> devices = {
+        "net_vhost0,iface=" + path, "net_memif0,role=server,socket-abstract=no,socket=" + path};
+    for (const auto &device : devices) {
+        for (int i = 0; i < 2; i++) {
+            start({"--port", "gwp0=" + device}, EngineState::kWaiting);
+            EXPECT_TRUE(std::filesystem::is_socket(path));
+            EXPECT_EQ(engine_->end(SIGKILL), -1);
+        }
+        xdp::run("ip link del gwp0");
+        // Somebody else's is left alone.
+        std::filesystem::remove(path);
+        Engine other(directory_ / "other",
+                     {"--instance", "other", "--bpffs", bpf_directory_, "--run-dir", directory_,
+                      "--memory", "16", "--port", "gww0=" + device});
+        ASSERT_TRUE(comes_true([&] { return std::filesystem::is_socket(path); }));
+        expect_refused({"--port", "gwd0=net_af_packet", "--port", "gwq0=" + device},
+                       {"Address already in use"});
+        EXPECT_EQ(other.end(SIGTERM), 0) << other.said();
+        std::filesystem::remove(path);
+    }
+}
+
+TEST_F(DpdkStart, PacketBuffersFitIntoOrdinaryPagesToo)
+{
+    for (const std::string memory : {"64", "100"}) {
+        start({"--port", "gwp0=net_null0,no-rx=1", "--memory", memory, "--hugepages", "off"},
+              EngineState::kWaiting);
+        EXPECT_EQ(page().memory.data(), std::string("4 KiB pages"));
+        EXPECT_GT(page().buffers, 400 * std::stoul(memory));
+        EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+        start({"--port", "gwd0=net_af_xdp", "--memory", memory, "--hugepages", "off"},
+              EngineState::kWaiting);
+        EXPECT_GT(page().buffers, 200 * std::stoul(memory));
+        EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+    }
 }
 
 TEST_F(DpdkStart, TellsWhatItWasStartedWith)
