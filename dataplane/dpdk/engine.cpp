@@ -138,13 +138,44 @@ Result<Pool> make_pool(const Options &options, const Ports &ports)
     return pool;
 }
 
+// What earlier rounds have counted goes on to count.
+void add(WorkerPage &to, const WorkerPage &earlier)
+{
+    to.packets += earlier.packets;
+    to.bursts += earlier.bursts;
+    to.empty_polls += earlier.empty_polls;
+    to.busy_ns += earlier.busy_ns;
+    to.no_port += earlier.no_port;
+    to.unusable += earlier.unusable;
+}
+
+void add(PortPage &to, const PortPage &earlier)
+{
+    to.rx_packets += earlier.rx_packets;
+    to.rx_bytes += earlier.rx_bytes;
+    to.tx_packets += earlier.tx_packets;
+    to.tx_bytes += earlier.tx_bytes;
+    to.rx_missed += earlier.rx_missed;
+    to.rx_errors += earlier.rx_errors;
+    to.rx_no_buffer += earlier.rx_no_buffer;
+    to.tx_errors += earlier.tx_errors;
+    to.tx_full += earlier.tx_full;
+    to.to_kernel += earlier.to_kernel;
+    to.from_kernel += earlier.from_kernel;
+    to.kernel_dropped += earlier.kernel_dropped;
+}
+
 enum class Ending { kSignal, kReopenPorts };
 
 // Ports, workers and what is between them: all but EAL, which a process has only once.
 class Round {
   public:
     Round(const Options &options, const PageFile &page, PinnedTables &tables, int signals)
-        : options_(options), page_(page), tables_(tables), signals_(signals)
+        : options_(options),
+          page_(page),
+          tables_(tables),
+          signals_(signals),
+          earlier_(std::make_unique<EnginePage>(page.page()))
     {
     }
     [[nodiscard]] Result<void> start();
@@ -164,6 +195,7 @@ class Round {
     const PageFile &page_;
     PinnedTables &tables_;
     int signals_;
+    std::unique_ptr<const EnginePage> earlier_;  // as the round before this has left it
     Descriptor wake_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     Pool pool_;  // outlives what holds buffers
     Ports ports_;
@@ -326,9 +358,12 @@ void Round::write_page(EnginePage &page) const
     page.ports = static_cast<uint32_t>(ports_.size());
     for (size_t i = 0; i < workers_.size(); i++) {
         page.worker[i] = workers_[i]->describe();
+        add(page.worker[i], earlier_->worker[i]);
     }
     for (size_t i = 0; i < ports_.size(); i++) {
+        page.port[i] = {};
         ports_[i]->describe(page.port[i]);
+        add(page.port[i], earlier_->port[i]);
     }
 }
 
@@ -353,6 +388,7 @@ Result<Ending> Round::run()
             return std::unexpected(std::move(followed.error()));
         }
         if (!look_at_ports()) {
+            page_.update([&](EnginePage &page) { write_page(page); });
             return Ending::kReopenPorts;
         }
     }

@@ -171,6 +171,12 @@ TEST_F(DpdkEngine, OpensAnInterfaceAgainThatWasMadeAnew)
 {
     pin_tables("gwd0");
     start({"--port", "gwd0=net_af_packet"});
+    {
+        const Wire wire("gwd1");
+        wire.send(request());
+        EXPECT_TRUE(wire.brings(forwarded(request()))) << engine_->said();
+    }
+    ASSERT_TRUE(comes_true([&] { return page().port[0].tx_packets == 1; }));
     xdp::run("ip link del gwd0");
     ASSERT_TRUE(comes_true([&] { return page().port[0].is_up == 0; }));
     xdp::run(
@@ -183,6 +189,8 @@ TEST_F(DpdkEngine, OpensAnInterfaceAgainThatWasMadeAnew)
     const Wire wire("gwd1");
     wire.send(request());
     EXPECT_TRUE(wire.brings(forwarded(request()))) << engine_->said();
+    EXPECT_TRUE(comes_true([&] { return page().port[0].tx_packets == 2; }))
+        << page().port[0].tx_packets;
 }
 
 TEST_F(DpdkEngine, ForwardsFramesOfAnMtuThatGrows)
