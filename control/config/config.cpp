@@ -83,6 +83,8 @@ void add_violations(const Reading &reading, std::vector<Problem> &problems)
         if (is_unread(reading.unread, violation.path) ||
             (!violation.related.empty() && is_unread(reading.unread, violation.related)) ||
             (violation.path.ends_with(".pool") && reading.unread.contains("pools")) ||
+            (violation.path.starts_with("dpdk.ports") &&
+             reading.unread.contains("interfaces")) ||
             (violation.path.ends_with(".health.service") &&
              reading.unread.contains("services"))) {
             continue;
@@ -98,6 +100,15 @@ void add_violations(const Reading &reading, std::vector<Problem> &problems)
         }
         problems.push_back(std::move(problem));
     }
+}
+
+// Whether the interface is a tap that is there from when the engine runs.
+bool is_made_by_engine(const model::Desired &desired, const std::string &interface)
+{
+    const auto &ports = desired.dpdk.ports;
+    const auto port = std::ranges::find(ports, interface, &model::EnginePort::interface);
+    return desired.engine == model::Engine::kDpdk && port != ports.end() &&
+           model::is_owned_device(port->device);
 }
 
 }  // namespace
@@ -162,7 +173,7 @@ std::vector<Problem> check_on_host(const Document &document, const model::HostFa
     }
     for (size_t i = 0; i < document.desired.interfaces.size(); i++) {
         const std::string &name = document.desired.interfaces[i];
-        if (!host.interfaces.contains(name)) {
+        if (!host.interfaces.contains(name) && !is_made_by_engine(document.desired, name)) {
             report("interfaces[" + std::to_string(i) + "]",
                    "this host has no interface " + model::quoted(name),
                    existing.empty() ? "it has none at all" : "it has: " + existing);

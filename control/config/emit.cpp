@@ -1,3 +1,4 @@
+#include <span>
 #include <string>
 
 #include "control/config/config.hpp"
@@ -185,6 +186,45 @@ void emit_pool(const model::Pool &pool, std::string &out)
     }
 }
 
+template <typename Choice>
+std::string named(std::span<const std::string_view> names, Choice choice)
+{
+    return std::string(names[static_cast<size_t>(choice)]);
+}
+
+void emit_engine(const model::Desired &desired, std::string &out)
+{
+    out += "engine: " + named(model::kEngineNames, desired.engine) + "\n";
+    if (desired.engine == model::Engine::kXdp) {
+        out += "xdp_mode: ";
+        out += desired.xdp_mode == model::XdpMode::kNative
+                   ? "native\n"
+                   : "generic   # GRO must be off: ethtool -K DEVICE gro off\n";
+        return;
+    }
+    const model::Dpdk &dpdk = desired.dpdk;
+    out += "dpdk:\n  workers: " + std::to_string(dpdk.workers) + "\n";
+    if (!dpdk.cores.empty()) {
+        out += "  cores: [";
+        for (size_t i = 0; i < dpdk.cores.size(); i++) {
+            out += (i == 0 ? "" : ", ") + std::to_string(dpdk.cores[i]);
+        }
+        out += "]\n";
+    }
+    if (dpdk.queues != 0) {
+        out += "  queues: " + std::to_string(dpdk.queues) + "\n";
+    }
+    out += "  memory: " + std::to_string(dpdk.memory_mib) + "MiB\n";
+    out += "  hugepages: " + named(model::kHugepagesNames, dpdk.hugepages) + "\n";
+    out += "  idle: " + named(model::kIdleNames, dpdk.idle) + "\n";
+    out += "  start: " + named(model::kEngineStartNames, dpdk.start) + "\n";
+    out += dpdk.ports.empty() ? "" : "  ports:\n";
+    for (const auto &port : dpdk.ports) {
+        out += "    - {interface: " + scalar(port.interface) +
+               ", device: " + scalar(port.device) + "}\n";
+    }
+}
+
 }  // namespace
 
 std::string emit(const model::Desired &desired)
@@ -194,10 +234,8 @@ std::string emit(const model::Desired &desired)
     for (size_t i = 0; i < desired.interfaces.size(); i++) {
         out += (i == 0 ? "" : ", ") + scalar(desired.interfaces[i]);
     }
-    out += "]\nengine: xdp\nxdp_mode: ";
-    out += desired.xdp_mode == model::XdpMode::kNative
-               ? "native\n"
-               : "generic   # GRO must be off: ethtool -K DEVICE gro off\n";
+    out += "]\n";
+    emit_engine(desired, out);
     if (desired.tunnel_source_ipv4) {
         out += "tunnel_source: " + desired.tunnel_source_ipv4->to_string() + "\n";
     }

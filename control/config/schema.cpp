@@ -1,6 +1,6 @@
 #include "control/config/schema.hpp"
 
-#include <tuple>
+#include <algorithm>
 #include <utility>
 
 #include "control/config/values.hpp"
@@ -16,7 +16,6 @@ constexpr Unsupported kUnsupportedTop[] = {
      "is not a key of files"},
     {"announce", "remove it; route the service addresses to this host by static routes"},
     {"admission", "move it to the services that it is for", "is a key of services"},
-    {"dpdk", "remove it; this version runs on xdp"},
 };
 constexpr Unsupported kUnsupportedService[] = {
     {"deny", "remove it; use guideway deny, whose lists hold for all services",
@@ -69,6 +68,7 @@ class Reader : ValueReader {
     void read_pool(const Node &node, const std::string &path);
     void read_backend(const Node &node, const std::string &path, model::Pool &pool);
     void read_top(const Node &root);
+    void check_engine(const Node *xdp_mode, const Node *dpdk);
 
     model::Desired desired_;
     std::map<std::string, Position> positions_;
@@ -238,9 +238,9 @@ void Reader::read_pool(const Node &node, const std::string &path)
 
 void Reader::read_top(const Node &root)
 {
-    static constexpr std::string_view kEngine[] = {"xdp"};
-    static constexpr std::string_view kEngineLater[] = {"dpdk"};
     static constexpr std::string_view kXdpMode[] = {"native", "generic"};
+    const Node *xdp_mode = nullptr;
+    const Node *dpdk = nullptr;
     const auto interface = [&](const Node &item, const std::string &at) {
         read_text(item, at, "the name of an interface", desired_.interfaces.emplace_back());
     };
@@ -255,13 +255,20 @@ void Reader::read_top(const Node &root)
          }},
         {"engine", false,
          [&](const Node &value, const std::string &at) {
-             std::ignore = choose(value, at, kEngine, kEngineLater);
+             const auto chosen = choose(value, at, model::kEngineNames, {});
+             desired_.engine = static_cast<model::Engine>(chosen.value_or(0));
          }},
         {"xdp_mode", false,
          [&](const Node &value, const std::string &at) {
+             xdp_mode = &value;
              const auto chosen = choose(value, at, kXdpMode, {});
              desired_.xdp_mode =
                  chosen == 1 ? model::XdpMode::kGeneric : model::XdpMode::kNative;
+         }},
+        {"dpdk", false,
+         [&](const Node &value, const std::string &at) {
+             dpdk = &value;
+             read_dpdk(value, at, desired_.dpdk);
          }},
         {"tunnel_source", false,
          [&](const Node &value, const std::string &at) {
@@ -301,6 +308,31 @@ void Reader::read_top(const Node &root)
          }},
     };
     read_map(root, "", "the configuration", keys, kUnsupportedTop);
+    if (!unread_.contains("engine")) {
+        check_engine(xdp_mode, dpdk);
+    }
+}
+
+// Keys of one engine mean nothing with the other, and each interface has a port.
+void Reader::check_engine(const Node *xdp_mode, const Node *dpdk)
+{
+    if (desired_.engine == model::Engine::kXdp) {
+        if (dpdk != nullptr) {
+            problem(dpdk->position, "dpdk: this is for engine dpdk, and the engine is xdp",
+                    "remove it, or add engine: dpdk");
+        }
+        return;
+    }
+    if (xdp_mode != nullptr) {
+        problem(xdp_mode->position, "xdp_mode: this is for engine xdp, and the engine is dpdk",
+                "remove it");
+    }
+    auto &ports = desired_.dpdk.ports;
+    for (const auto &interface : desired_.interfaces) {
+        if (std::ranges::find(ports, interface, &model::EnginePort::interface) == ports.end()) {
+            ports.push_back({.interface = interface});
+        }
+    }
 }
 
 }  // namespace

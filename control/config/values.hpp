@@ -65,6 +65,7 @@ class ValueReader {
                      std::optional<model::Family> family, std::vector<model::Limit> &into);
     void read_admission(const Node &node, const std::string &path, model::Admission &into);
     void read_listen(const Node &node, const std::string &path, model::Service &into);
+    void read_dpdk(const Node &node, const std::string &path, model::Dpdk &into);
 
     static std::string child(const std::string &path, std::string_view key)
     {
@@ -87,6 +88,8 @@ class ValueReader {
                    model::Rate &into);
     void read_burst(const Node &node, const std::string &path, model::LimitOf of,
                     uint64_t &into);
+    void read_memory(const Node &node, const std::string &path, uint32_t &into_mib);
+    void read_engine_port(const Node &node, const std::string &path, model::EnginePort &into);
     void unknown_key(const Node::Key &key, std::string_view what, std::span<const Key> keys,
                      std::span<const Unsupported> unsupported);
 };

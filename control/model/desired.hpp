@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "control/model/address.hpp"
+#include "control/model/engine.hpp"
 #include "control/model/health.hpp"
 #include "control/model/limit.hpp"
 
@@ -118,7 +119,9 @@ inline constexpr HashKey kHashKeyDefault = {0x9e, 0x37, 0x79, 0xb9, 0x7f, 0x4a, 
 struct Desired {
     std::string instance;
     std::vector<std::string> interfaces;
-    XdpMode xdp_mode = XdpMode::kNative;
+    Engine engine = Engine::kXdp;
+    XdpMode xdp_mode = XdpMode::kNative;  // of engine xdp
+    Dpdk dpdk;                            // of engine dpdk
     // Sources of outer headers; the family that some backend needs must be there.
     std::optional<Prefix> tunnel_source_ipv4;
     std::optional<Prefix> tunnel_source_ipv6;

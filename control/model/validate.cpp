@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "control/model/maglev.hpp"
+#include "control/model/validate_engine.hpp"
 #include "control/model/validate_health.hpp"
 #include "control/model/validate_limits.hpp"
 
@@ -38,6 +39,7 @@ class Validator {
         check_sums();
         validate_health(desired_, violations_);
         validate_limits(desired_, violations_);
+        validate_engine(desired_, violations_);
         return std::move(violations_);
     }
 

@@ -57,7 +57,7 @@ TEST(ConfigRefused, UnknownKeys)
 TEST(ConfigRefused, WhatIsNotYetSupported)
 {
     Parts parts;
-    parts.top += "engine: dpdk\nadmission: {}\nannounce: arp\n";
+    parts.top += "admission: {}\nannounce: arp\n";
     parts.source = "deny: [10.0.0.0/8]\n";
     parts.services = service(
         "listen: 'tcp://203.0.113.10:443', forwarding: gue, health: {}, on_failure: keep");
@@ -65,16 +65,15 @@ TEST(ConfigRefused, WhatIsNotYetSupported)
         "pools:\n  - name: gws\n    health: {type: grpc}\n    affinity: flow\n    backends: "
         "[]\n";
     expect(parts.text(),
-           {"3:9: engine: 'dpdk' is not yet supported; expected one of: xdp",
-            "4:1: 'admission' is a key of services; move it to the services",
-            "5:1: 'announce' is not yet supported; remove it",
-            "6:1: 'deny' is not a key of files; remove it; use guideway deny",
-            "8:74: services[0].forwarding: 'gue' is not yet supported; expected "
+           {"3:1: 'admission' is a key of services; move it to the services",
+            "4:1: 'announce' is not yet supported; remove it",
+            "5:1: 'deny' is not a key of files; remove it; use guideway deny",
+            "7:74: services[0].forwarding: 'gue' is not yet supported; expected "
             "one of: ipip",
-            "8:79: 'health' is a key of pools; move it to the service's pool",
-            "8:91: 'on_failure' is a key of pools; move it to the service's pool",
-            "11:20: pools[0].health.type: 'grpc' is not yet supported; expected one of: none",
-            "12:5: 'affinity' is a key of services; move it to the services"});
+            "7:79: 'health' is a key of pools; move it to the service's pool",
+            "7:91: 'on_failure' is a key of pools; move it to the service's pool",
+            "10:20: pools[0].health.type: 'grpc' is not yet supported; expected one of: none",
+            "11:5: 'affinity' is a key of services; move it to the services"});
     for (const std::string value : {"l2", "nat"}) {
         parts = {};
         parts.services = service("listen: 'tcp://203.0.113.10:443', forwarding: " + value);
@@ -90,7 +89,7 @@ TEST(ConfigRefused, ValuesOfTheWrongType)
         "services: {}\npools: none\n",
         {"1:11: instance: found a list; expected a name",
          "2:13: interfaces: found 'eth0'; expected a list of interfaces",
-         "3:9: engine: found 'xpd'; did you mean 'xdp'? expected one of: xdp",
+         "3:9: engine: found 'xpd'; did you mean 'xdp'? expected one of: xdp, dpdk",
          "4:11: xdp_mode: found a list; expected one of: native, generic",
          "5:16: tunnel_source: found '10.1.0'; expected an IPv4 address or prefix, such as",
          "6:17: tunnel_source6: found a map; expected an IPv6 address",
