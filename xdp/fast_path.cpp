@@ -54,6 +54,7 @@ Error detached_in_part(const TakenOff &taken)
 
 struct FastPath::State {
     std::filesystem::path pin_directory;
+    SettleWorkers settle_workers;
     Descriptor lock;
     OpenedTables opened;
     std::vector<AttachedInterface> interfaces;
@@ -126,11 +127,13 @@ Result<FastPath> FastPath::open(const Options &options)
         return std::unexpected(std::move(lock.error()));
     }
     use_our_dispatcher_object();
-    auto opened = open_tables(options.pin_directory, options.capacity, options.hash_key);
+    auto opened = open_tables(options.pin_directory, options.capacity, options.hash_key,
+                              options.settle_workers);
     if (!opened) {
         return std::unexpected(std::move(opened.error()));
     }
     auto state = std::unique_ptr<State>(new State{.pin_directory = options.pin_directory,
+                                                  .settle_workers = options.settle_workers,
                                                   .lock = std::move(*lock),
                                                   .opened = std::move(*opened),
                                                   .interfaces = {},
@@ -162,8 +165,8 @@ Result<void> FastPath::State::survey_interfaces()
 
 Result<void> FastPath::resize(const gw_capacity &capacity)
 {
-    auto opened =
-        open_tables(state_->pin_directory, capacity, state_->opened.tables.header().hash_key);
+    auto opened = open_tables(state_->pin_directory, capacity,
+                              state_->opened.tables.header().hash_key, state_->settle_workers);
     if (!opened) {
         return std::unexpected(std::move(opened.error()));
     }

@@ -16,6 +16,7 @@
 
 #include "dataplane/error.hpp"
 #include "dataplane/tables/tables.hpp"
+#include "dataplane/tables/workers.hpp"
 
 namespace guideway::xdp {
 
@@ -37,6 +38,8 @@ class FastPath {
         std::filesystem::path pin_directory;  // /sys/fs/bpf/guideway/INSTANCE
         gw_capacity capacity{};
         gw_hash_key hash_key{};
+        // For an engine that has mapped the tables: theirs are other workers than the kernel's.
+        SettleWorkers settle_workers = guideway::settle_workers;
     };
 
     // Mounts bpffs if need be, takes the instance's lock (flock on the pin directory; a

@@ -170,7 +170,8 @@ Result<Opening> replacing(Result<Replacement> replacement)
 
 Result<Opening> open_pinned(const std::filesystem::path &pin_directory,
                             const gw_capacity &capacity, const gw_layout &layout,
-                            const gw_hash_key &hash_key, PinnedRegions pinned)
+                            const gw_hash_key &hash_key, const SettleWorkers &settle_workers,
+                            PinnedRegions pinned)
 {
     auto own = as_own_tables(*pinned.present, capacity, layout, pin_directory / kRegionPin);
     if (!own) {
@@ -182,8 +183,8 @@ Result<Opening> open_pinned(const std::filesystem::path &pin_directory,
             return Opening{std::move(*own), std::nullopt};
         }
         formers.push_back(std::move(*pinned.former));
-        return replacing(
-            Replacement::prepare(pin_directory, std::move(**own), true, std::move(formers)));
+        return replacing(Replacement::prepare(pin_directory, std::move(**own), true,
+                                              std::move(formers), settle_workers));
     }
     auto made = make_tables(capacity, layout, hash_key);
     if (!made) {
@@ -203,8 +204,8 @@ Result<Opening> open_pinned(const std::filesystem::path &pin_directory,
     if (pinned.former) {
         formers.push_back(std::move(*pinned.former));
     }
-    return replacing(
-        Replacement::prepare(pin_directory, std::move(*made), false, std::move(formers)));
+    return replacing(Replacement::prepare(pin_directory, std::move(*made), false,
+                                          std::move(formers), settle_workers));
 }
 
 }  // namespace
@@ -221,7 +222,8 @@ uint32_t take_generation(Tables &tables)
 }
 
 Result<Opening> begin_opening(const std::filesystem::path &pin_directory,
-                              const gw_capacity &capacity, const gw_hash_key &hash_key)
+                              const gw_capacity &capacity, const gw_hash_key &hash_key,
+                              const SettleWorkers &settle_workers)
 {
     auto layout = tables_layout(capacity);
     if (!layout) {
@@ -237,7 +239,8 @@ Result<Opening> begin_opening(const std::filesystem::path &pin_directory,
             return fail("cannot adopt " + (pin_directory / kRegionPin).native() +
                         ": the tables were made with another hash key" + kAdvice);
         }
-        return open_pinned(pin_directory, capacity, *layout, hash_key, std::move(*pinned));
+        return open_pinned(pin_directory, capacity, *layout, hash_key, settle_workers,
+                           std::move(*pinned));
     }
     auto made = make_tables(capacity, *layout, hash_key);
     if (!made) {
@@ -251,9 +254,10 @@ Result<Opening> begin_opening(const std::filesystem::path &pin_directory,
 }
 
 Result<OpenedTables> open_tables(const std::filesystem::path &pin_directory,
-                                 const gw_capacity &capacity, const gw_hash_key &hash_key)
+                                 const gw_capacity &capacity, const gw_hash_key &hash_key,
+                                 const SettleWorkers &settle_workers)
 {
-    auto opening = begin_opening(pin_directory, capacity, hash_key);
+    auto opening = begin_opening(pin_directory, capacity, hash_key, settle_workers);
     if (!opening) {
         return std::unexpected(std::move(opening.error()));
     }
@@ -277,6 +281,7 @@ struct Replacement::State {
     OpenedTables to;
     bool to_is_pinned = false;
     std::vector<MappedRegion> formers;
+    SettleWorkers settle_workers;
     uint32_t generation = 0;
     LoadedProgram::FormerPins former_pins;
     std::optional<std::optional<std::string>> obstacle;
@@ -302,6 +307,7 @@ struct Replacement::State {
     }
     [[nodiscard]] Ownership ownership() const;
     [[nodiscard]] Result<void> prepare_exchange();
+    void wait_for_packets() const;
     void go_back();
 };
 
@@ -320,7 +326,8 @@ Ownership Replacement::State::ownership() const
 }
 
 Result<Replacement> Replacement::prepare(std::filesystem::path pin_directory, OpenedTables to,
-                                         bool to_is_pinned, std::vector<MappedRegion> formers)
+                                         bool to_is_pinned, std::vector<MappedRegion> formers,
+                                         SettleWorkers settle_workers)
 {
     if (auto here = check_namespace(pin_directory, "start"); !here) {
         return std::unexpected(std::move(here.error()));
@@ -330,6 +337,7 @@ Result<Replacement> Replacement::prepare(std::filesystem::path pin_directory, Op
                                          .to = std::move(to),
                                          .to_is_pinned = to_is_pinned,
                                          .formers = std::move(formers),
+                                         .settle_workers = std::move(settle_workers),
                                          .former_pins = {},
                                          .obstacle = {},
                                          .exchange = {}}));
@@ -410,10 +418,21 @@ Result<void> Replacement::put()
     return {};
 }
 
+// Returns when every packet's way that was begun before the call has ended, in the kernel and in
+// an engine that has mapped the tables.
+void Replacement::State::wait_for_packets() const
+{
+    quiesce();
+    for (const auto &former : formers) {
+        settle_workers(view_of(former));
+    }
+    settle_workers(TablesView::of(to.tables));
+}
+
 // The new programs were on some interfaces, and are not any more.
 void Replacement::State::go_back()
 {
-    quiesce();
+    wait_for_packets();
     std::ignore = copy_pins(TablesView::of(to.tables), view_of(formers.front()));
     std::ignore = merge_sources(TablesView::of(to.tables), view_of(formers.front()));
     active().store(0);
@@ -429,14 +448,14 @@ void Replacement::State::go_back()
 void Replacement::silence()
 {
     // An old program that was alone may still be at its last packet, which it must not pass up.
-    quiesce();
+    state_->wait_for_packets();
     for (const auto &former : state_->formers) {
         header_of(former).successor = state_->to.region.map_id;
         std::atomic_ref(header_of(former).active_generation).store(0);
     }
     // What stays in a dispatcher does nothing any more, and attach() tries again.
     std::ignore = state_->exchange->settle();
-    quiesce();
+    state_->wait_for_packets();
 }
 
 void Replacement::move()

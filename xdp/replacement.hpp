@@ -27,6 +27,7 @@
 
 #include "dataplane/error.hpp"
 #include "dataplane/tables/tables.hpp"
+#include "dataplane/tables/workers.hpp"
 #include "xdp/region.hpp"
 
 namespace guideway::xdp {
@@ -42,7 +43,8 @@ struct OpenedTables {
 // others; or new ones, pinned, where there are none. Needs the instance's lock.
 [[nodiscard]] Result<OpenedTables> open_tables(const std::filesystem::path &pin_directory,
                                                const gw_capacity &capacity,
-                                               const gw_hash_key &hash_key);
+                                               const gw_hash_key &hash_key,
+                                               const SettleWorkers &settle_workers);
 
 // A number for programs that none has, not even one left by a daemon that was killed halfway.
 [[nodiscard]] uint32_t take_generation(Tables &tables);
@@ -53,7 +55,8 @@ class Replacement {
     // but for pins and counters. `to_is_pinned`: an earlier start has begun.
     [[nodiscard]] static Result<Replacement> prepare(std::filesystem::path pin_directory,
                                                      OpenedTables to, bool to_is_pinned,
-                                                     std::vector<MappedRegion> formers);
+                                                     std::vector<MappedRegion> formers,
+                                                     SettleWorkers settle_workers);
 
     [[nodiscard]] Result<void> pin();
     // On failure the old programs forward again, by the old tables.
@@ -78,6 +81,7 @@ struct Opening {
 };
 [[nodiscard]] Result<Opening> begin_opening(const std::filesystem::path &pin_directory,
                                             const gw_capacity &capacity,
-                                            const gw_hash_key &hash_key);
+                                            const gw_hash_key &hash_key,
+                                            const SettleWorkers &settle_workers);
 
 }  // namespace guideway::xdp

@@ -172,8 +172,11 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
                          candidate.overrides == overrides_ &&
                          revision.file_text == document_text_;
     const bool attaches = candidate.effective.interfaces != effective_.interfaces ||
-                          candidate.effective.xdp_mode != effective_.xdp_mode;
+                          candidate.effective.xdp_mode != effective_.xdp_mode ||
+                          candidate.effective.engine != effective_.engine ||
+                          candidate.effective.dpdk != effective_.dpdk;
     const bool resizes = candidate.effective.capacity != effective_.capacity;
+    const bool engine_was_wanted = effective_.engine == model::Engine::kDpdk;
     const auto go_back = [&] {
         if (resizes) {
             if (auto back = resize(effective_.capacity); !back) {
@@ -183,6 +186,7 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
         if (auto back = attach(effective_); !back) {
             spdlog::error("cannot go back to the interfaces before: {}", back.error().message);
         }
+        end_unwanted_engine();
         if (resizes) {
             reconcile();
             lay_probe_path();
@@ -195,7 +199,8 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
     }
     if (attaches) {
         if (auto attached = attach(candidate.effective); !attached) {
-            if (resizes) {
+            // Of XDP programs those before go on; an engine may have been ended for another.
+            if (resizes || engine_was_wanted) {
                 go_back();
             }
             return refuse(500, attached.error().message);
@@ -214,7 +219,9 @@ std::expected<Change, Refusal> Instance::commit(Candidate candidate, store::Revi
         return refuse(500, number.error().message + "; what was in force goes on");
     }
     put_in_force(std::move(candidate), revision, *number);
-    if (resizes && !attaches) {
+    if (attaches) {
+        end_unwanted_engine();
+    } else if (resizes) {
         attach_what_exists(true);
     }
     reconcile();

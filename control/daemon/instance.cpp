@@ -1,6 +1,5 @@
 #include "control/daemon/instance.hpp"
 
-#include <net/if.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -16,13 +15,6 @@ namespace {
 // How long after a start the next hops found in adopted tables are believed while the
 // kernel has not yet been heard on them.
 constexpr auto kTrustAdopted = std::chrono::seconds(3);
-// How often it is looked whether the program is still on its interfaces, and how long
-// after a failed attempt the next is made: each loads a program.
-constexpr auto kSupervision = std::chrono::seconds(2);
-constexpr auto kAttachAgain = std::chrono::seconds(10);
-constexpr auto kFirstRoundStep = std::chrono::milliseconds(20);
-
-constexpr const char *kDetach = "detach";  // a revision's cause
 
 gw_capacity to_table_capacity(const model::Capacity &capacity)
 {
@@ -43,7 +35,11 @@ Instance::Instance(boost::asio::io_context &loop, Options options, store::Store 
       events_(loop, [this](const auto &events) { return store_.append_events(events); }),
       trust_timer_(loop),
       sweep_timer_(loop),
-      supervision_timer_(loop)
+      supervision_timer_(loop),
+      engine_(std::make_unique<Engine>(
+          loop, options_.engine, options_.name,
+          Engine::World{.record = [this](auto event) { events_.record(std::move(event)); },
+                        .changed = [this] { note_engine(); }}))
 {
 }
 
@@ -135,45 +131,14 @@ Result<void> Instance::restore(const store::Revision &revision)
     return {};
 }
 
-// Adopted tables forward already. New ones wait for the first round of probes, as long as one
-// may take: rings that are empty meanwhile would drop what other edge hosts could serve.
-void Instance::begin_forwarding()
-{
-    const auto begun = std::chrono::steady_clock::now();
-    if (fast_path_->adopted() || checks_->first_rounds_are_over()) {
-        attach_what_exists(true);
-        supervise();
-        return;
-    }
-    auto longest = model::Milliseconds::zero();
-    for (const auto &pool : effective_.pools) {
-        longest = std::max(longest, pool.health.timeout);
-    }
-    wait_for_first_round(begun + longest);
-}
-
-void Instance::wait_for_first_round(std::chrono::steady_clock::time_point until)
-{
-    supervision_timer_.expires_after(kFirstRoundStep);
-    supervision_timer_.async_wait([this, until](const boost::system::error_code &error) {
-        if (error || !serving()) {
-            return;
-        }
-        if (checks_->first_rounds_are_over() || std::chrono::steady_clock::now() >= until) {
-            attach_what_exists(true);
-            supervise();
-        } else {
-            wait_for_first_round(until);
-        }
-    });
-}
-
 // Opens or adopts the tables; they are not yet written.
 Result<void> Instance::open_tables(const model::Desired &effective)
 {
-    auto opened = xdp::FastPath::open({.pin_directory = pin_directory(),
-                                       .capacity = to_table_capacity(effective.capacity),
-                                       .hash_key = plane::table_key(effective.hash_key)});
+    auto opened = xdp::FastPath::open(
+        {.pin_directory = pin_directory(),
+         .capacity = to_table_capacity(effective.capacity),
+         .hash_key = plane::table_key(effective.hash_key),
+         .settle_workers = [this](const TablesView &tables) { settle_workers(tables); }});
     if (!opened) {
         return std::unexpected(std::move(opened.error()));
     }
@@ -204,7 +169,11 @@ Result<void> Instance::open_tables(const model::Desired &effective)
 
 void Instance::make_plane(const model::Desired &effective)
 {
-    plane_ = std::make_unique<plane::Plane>(fast_path_->tables(), xdp::quiesce,
+    const auto quiesce = [this] {
+        xdp::quiesce();
+        settle_workers(TablesView::of(fast_path_->tables()));
+    };
+    plane_ = std::make_unique<plane::Plane>(fast_path_->tables(), quiesce,
                                             timing_of(effective.connections), moment());
     set_connection_times(effective.connections);
     lists_->put_all();
@@ -265,104 +234,6 @@ void Instance::fill_tables(const model::Desired &effective)
     watch_next_hops(effective);
 }
 
-// Ends what only a serving instance does. The fast path is not touched.
-void Instance::forget_fast_path()
-{
-    sight_->end();
-    trust_timer_.cancel();
-    sweep_timer_.cancel();
-    supervision_timer_.cancel();
-    checks_->configure({});
-    attach_problem_.clear();
-    probe_problem_.clear();
-    probe_path_.reset();
-    plane_.reset();
-    drains_.forget();
-    noted_.clear();
-    pin_clock_.reset();
-    fast_path_.reset();
-    lists_->put_all();  // nowhere
-    resolver_->watch({});
-}
-
-void Instance::end_serving()
-{
-    const bool was_there_before = fast_path_->adopted();
-    if (!was_there_before) {
-        if (auto detached = fast_path_->detach(); !detached) {
-            spdlog::error("{}", detached.error().message);
-        }
-    }
-    forget_fast_path();
-}
-
-Result<void> Instance::attach(const model::Desired &desired)
-{
-    return attach(desired.interfaces, desired.xdp_mode);
-}
-
-Result<void> Instance::attach(const std::vector<std::string> &interfaces, model::XdpMode mode)
-{
-    auto attached =
-        fast_path_->attach(interfaces, mode == model::XdpMode::kGeneric ? xdp::Mode::kGeneric
-                                                                        : xdp::Mode::kNative);
-    if (attached) {
-        attach_problem_.clear();
-    }
-    return attached;
-}
-
-// Puts the program on those interfaces that there are, where it is not there already or
-// `anew` asks for this build's. One that is missing must not keep the others from serving.
-void Instance::attach_what_exists(bool anew)
-{
-    std::vector<std::string> present;
-    std::string problem;
-    for (const auto &name : effective_.interfaces) {
-        if (if_nametoindex(name.c_str()) != 0) {
-            present.push_back(name);
-        } else {
-            problem += (problem.empty() ? "there is no interface " : ", ") + name;
-        }
-    }
-    std::vector<std::string> carried;
-    for (const auto &interface : fast_path_->interfaces()) {
-        carried.push_back(interface.name);
-    }
-    std::ranges::sort(carried);
-    auto wanted = present;
-    std::ranges::sort(wanted);
-    if (anew || wanted != carried || !fast_path_->intact() || !fast_path_->remains().empty()) {
-        if (auto attached = attach(present, effective_.xdp_mode); !attached) {
-            problem += (problem.empty() ? "" : "; ") + attached.error().message;
-        } else if (!anew) {
-            spdlog::info("the XDP program was put on its interfaces again");
-        }
-    }
-    if (!problem.empty() && problem != attach_problem_) {
-        spdlog::error("{}; trying again every {} s", problem, kAttachAgain.count());
-        events_.record({.kind = "attach_problem", .text = problem});
-    } else if (problem.empty() && !attach_problem_.empty()) {
-        events_.record({.kind = "attached", .text = "the XDP program is on its interfaces"});
-    }
-    attach_problem_ = problem;
-}
-
-// Looks again and again whether the program is where it should be: an interface may be made
-// anew, or somebody may have taken the program off.
-void Instance::supervise()
-{
-    const bool is_well = attach_problem_.empty() && fast_path_->remains().empty();
-    supervision_timer_.expires_after(is_well ? kSupervision : kAttachAgain);
-    supervision_timer_.async_wait([this](const boost::system::error_code &error) {
-        if (!error && serving()) {
-            attach_what_exists(false);
-            lay_probe_path();
-            supervise();
-        }
-    });
-}
-
 std::filesystem::path Instance::pin_directory() const
 {
     return options_.bpf_directory / options_.name;
@@ -420,6 +291,9 @@ std::vector<std::string> Instance::problems() const
             problems.push_back(problem);
         }
     }
+    if (const std::string problem = engine_->problem(); !problem.empty()) {
+        problems.push_back(problem);
+    }
     if (!attach_problem_.empty()) {
         problems.push_back(attach_problem_);
     } else if (!fast_path_->intact()) {
@@ -437,49 +311,6 @@ std::vector<std::string> Instance::problems() const
         }
     }
     return problems;
-}
-
-Result<std::vector<std::string>> remove_fast_path(const std::filesystem::path &pin_directory)
-{
-    if (auto probes = xdp::ProbePath::remove(pin_directory); !probes) {
-        spdlog::warn("{}", probes.error().message);
-    }
-    return xdp::FastPath::remove(pin_directory);
-}
-
-Result<std::vector<std::string>> Instance::detach()
-{
-    if (!serving()) {
-        // Perhaps an earlier daemon has left something.
-        std::error_code unreadable;
-        return std::filesystem::exists(pin_directory(), unreadable)
-                   ? remove_fast_path(pin_directory())
-                   : std::vector<std::string>{};
-    }
-    auto detached = fast_path_->detach();
-    if (!detached) {
-        return detached;
-    }
-    if (probe_path_) {
-        if (auto gone = probe_path_->detach(); !gone) {
-            spdlog::warn("{}", gone.error().message);
-        }
-    }
-    spdlog::info("the fast path is detached; services are not forwarded any more");
-    forget_fast_path();
-    events_.record({.kind = "detached", .text = "services are not forwarded any more"});
-    auto number = store_.append({.created_at = "",
-                                 .cause = kDetach,
-                                 .file_name = document_.file,
-                                 .file_text = document_text_,
-                                 .overrides = overrides_,
-                                 .summary = "detached"});
-    if (number) {
-        revision_ = *number;
-    } else {
-        spdlog::warn("detached, but the next start will not know: {}", number.error().message);
-    }
-    return detached;
 }
 
 }  // namespace guideway::daemon

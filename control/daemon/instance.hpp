@@ -14,6 +14,7 @@
 #include "control/config/config.hpp"
 #include "control/daemon/checks.hpp"
 #include "control/daemon/drains.hpp"
+#include "control/daemon/engine.hpp"
 #include "control/daemon/events.hpp"
 #include "control/daemon/lists.hpp"
 #include "control/daemon/refusal.hpp"
@@ -24,6 +25,7 @@
 #include "control/plane/plane.hpp"
 #include "control/store/store.hpp"
 #include "dataplane/error.hpp"
+#include "dataplane/tables/workers.hpp"
 #include "xdp/clock.hpp"
 #include "xdp/fast_path.hpp"
 #include "xdp/probe_path.hpp"
@@ -59,7 +61,10 @@ class Instance {
         std::string name;
         std::filesystem::path state_directory;
         std::filesystem::path bpf_directory;  // of all instances, in bpffs
+        EnginePlace engine;
     };
+    // The cause of the revision that a detach makes.
+    static constexpr const char *kDetach = "detach";
 
     // Opens the store and, where a revision was applied before, puts it in force. With
     // `idle_if_detached` it stays idle when the last thing that was done is a detach, so
@@ -78,7 +83,7 @@ class Instance {
     // Gives up the connections that a removed backend still has; false when it has none.
     [[nodiscard]] bool cut_leaving(const model::BackendId &id);
 
-    // Takes the XDP program and the pins away. Nothing is in force afterwards.
+    // Takes the XDP program or the engine, and the pins away. Nothing is in force afterwards.
     [[nodiscard]] Result<std::vector<std::string>> detach();
 
     [[nodiscard]] const std::string &name() const { return options_.name; }
@@ -97,6 +102,7 @@ class Instance {
     [[nodiscard]] const model::Desired &effective() const { return effective_; }
     [[nodiscard]] const plane::Plane &plane() const { return *plane_; }
     [[nodiscard]] xdp::FastPath &fast_path() const { return *fast_path_; }
+    [[nodiscard]] const Engine &engine() const { return *engine_; }
     [[nodiscard]] const Checks &checks() const { return *checks_; }
     // Why a backend is failed, by its health; empty: nothing is known.
     [[nodiscard]] std::string failure(const std::string &pool, const std::string &name) const;
@@ -134,7 +140,12 @@ class Instance {
     [[nodiscard]] Result<void> attach(const model::Desired &desired);
     [[nodiscard]] Result<void> attach(const std::vector<std::string> &interfaces,
                                       model::XdpMode mode);
+    [[nodiscard]] Result<void> attach_engine(const model::Desired &desired);
     void attach_what_exists(bool anew);
+    void keep_engine(bool anew);
+    void end_unwanted_engine();
+    void note_engine();
+    void settle_workers(const TablesView &tables);
     void supervise();
     [[nodiscard]] std::filesystem::path pin_directory() const;
     void watch_next_hops(const model::Desired &desired);
@@ -165,6 +176,7 @@ class Instance {
     boost::asio::steady_timer trust_timer_;
     boost::asio::steady_timer sweep_timer_;
     boost::asio::steady_timer supervision_timer_;
+    std::unique_ptr<Engine> engine_;  // which forwards where the configuration says so
 
     int64_t revision_ = 0;
     config::Document document_;  // as last applied, and its text

@@ -15,6 +15,7 @@
 
 #include "control/api/server.hpp"
 #include "control/config/config.hpp"
+#include "control/daemon/engine.hpp"
 #include "control/daemon/instance.hpp"
 #include "control/daemon/list_routes.hpp"
 #include "control/daemon/logging.hpp"
@@ -31,6 +32,7 @@ struct Options {
     std::filesystem::path state_directory = "/var/lib/guideway";
     std::filesystem::path run_directory = "/run/guideway";
     std::filesystem::path bpf_directory = "/sys/fs/bpf";
+    std::filesystem::path dpdk_program = engine_program();
     LogFormat log_format = LogFormat::kText;
     std::string log_level = "info";
     bool detach = false;
@@ -120,6 +122,15 @@ Result<void> apply_first(Instance &instance, const ConfigFile &config)
     return {};
 }
 
+EnginePlace place_of_engine(const Options &options)
+{
+    return {.program = options.dpdk_program,
+            .run_directory = options.run_directory,
+            .bpf_mount = options.bpf_directory,
+            .log_format = options.log_format == LogFormat::kJson ? "json" : "text",
+            .log_level = options.log_level};
+}
+
 // For an instance whose daemon is gone, or is of a build that cannot adopt its tables.
 Result<void> detach_without_daemon(const Options &options, const std::string &name)
 {
@@ -133,6 +144,9 @@ Result<void> detach_without_daemon(const Options &options, const std::string &na
     }
     spdlog::info("instance {} is detached from{}", name,
                  interfaces.empty() ? " nothing: it was on no interface" : interfaces);
+    boost::asio::io_context loop(1);
+    Engine(loop, place_of_engine(options), name, {.record = [](auto) {}, .changed = [] {}})
+        .end_left_over();
     return {};
 }
 
@@ -175,7 +189,8 @@ Result<void> run(const Options &options)
     auto started = Instance::start(loop,
                                    {.name = *name,
                                     .state_directory = options.state_directory,
-                                    .bpf_directory = options.bpf_directory / "guideway"},
+                                    .bpf_directory = options.bpf_directory / "guideway",
+                                    .engine = place_of_engine(options)},
                                    config.has_value());
     if (!started) {
         return std::unexpected(std::move(started.error()));
@@ -239,6 +254,9 @@ int main(int argc, char **argv)
         ->capture_default_str();
     app.add_option("--bpffs", options.bpf_directory, "Where bpffs is, or is to be, mounted")
         ->capture_default_str();
+    app.add_option("--dpdk-program", options.dpdk_program,
+                   "The program of engine dpdk; by default the one beside this")
+        ->option_text("TEXT");
     app.add_option("--log-format", options.log_format, "text, or json: one object a line")
         ->transform(CLI::CheckedTransformer(std::map<std::string, LogFormat>{
             {"text", LogFormat::kText}, {"json", LogFormat::kJson}}))

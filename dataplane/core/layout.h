@@ -180,6 +180,9 @@ GW_INLINE void gw_sections_init(struct gw_tables_header *header)
     gw_section_add(header, GW_SECTION_COUNTED_EVENTS,
                    (uint32_t)__builtin_offsetof(struct gw_counters_area, event),
                    sizeof(uint64_t), GW_EVENTS_MAX);
+    gw_section_add(header, GW_SECTION_COUNTED_EPOCH,
+                   (uint32_t)__builtin_offsetof(struct gw_counters_area, epoch),
+                   sizeof(uint64_t), 1);
     gw_section_add(header, GW_SECTION_COUNTED_SERVICES, counted_services,
                    sizeof(struct gw_traffic), layout->services_mask + 1);
     gw_section_add(header, GW_SECTION_COUNTED_BACKENDS, layout->counters_backends_offset,

@@ -109,6 +109,7 @@ enum gw_section_kind {
     GW_SECTION_LISTS_0 = 18,  // a copy of the lists in lines: its head, roots and lines
     GW_SECTION_LISTS_1 = 19,
     GW_SECTION_COUNTED_EXCESS = 20,  // struct gw_excess, by limit
+    GW_SECTION_COUNTED_EPOCH = 21,   // uint64_t, one: gw_counters_area.epoch
 };
 
 struct gw_section {

@@ -51,6 +51,7 @@ uint32_t record_bytes_exactly(uint32_t kind)
         case GW_SECTION_SOURCES:
             return sizeof(gw_source_bucket);
         case GW_SECTION_SOURCE_CELLS:
+        case GW_SECTION_COUNTED_EPOCH:
             return sizeof(uint64_t);
         default:
             return 0;
@@ -60,7 +61,7 @@ uint32_t record_bytes_exactly(uint32_t kind)
 bool is_counted(uint32_t kind)
 {
     return (kind >= GW_SECTION_COUNTED_REASONS && kind <= GW_SECTION_COUNTED_BACKENDS) ||
-           kind == GW_SECTION_COUNTED_EXCESS;
+           kind == GW_SECTION_COUNTED_EXCESS || kind == GW_SECTION_COUNTED_EPOCH;
 }
 
 Error damaged(const gw_section &section, const std::string &what)
@@ -79,7 +80,8 @@ Result<void> check_section(const gw_section &section, uint64_t bytes)
     }
     if (section.offset % sizeof(uint64_t) != 0 ||
         section.record_bytes % sizeof(uint32_t) != 0 ||
-        (section.kind == GW_SECTION_LIMITS && section.record_bytes % sizeof(uint64_t) != 0)) {
+        ((section.kind == GW_SECTION_LIMITS || section.kind == GW_SECTION_COUNTERS) &&
+         section.record_bytes % sizeof(uint64_t) != 0)) {
         return std::unexpected(damaged(section, "is not aligned"));
     }
     const uint32_t exactly = record_bytes_exactly(section.kind);

@@ -66,7 +66,8 @@ class Relaid {
                                section.kind == GW_SECTION_LIMITS;
             const bool is_counted = (section.kind >= GW_SECTION_COUNTED_REASONS &&
                                      section.kind <= GW_SECTION_COUNTED_BACKENDS) ||
-                                    section.kind == GW_SECTION_COUNTED_EXCESS;
+                                    section.kind == GW_SECTION_COUNTED_EXCESS ||
+                                    section.kind == GW_SECTION_COUNTED_EPOCH;
             if (!is_counted) {
                 const uint8_t *from = tables.base() + section.offset;
                 const uint32_t old_bytes = section.record_bytes;

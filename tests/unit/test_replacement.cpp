@@ -98,7 +98,8 @@ class ReplacementTest : public FastPathTest {
     [[nodiscard]] Replacement begin(const FastPath::Options &options)
     {
         lock_ = std::move(lock_pin_directory(options.pin_directory).value());
-        auto opening = begin_opening(options.pin_directory, options.capacity, options.hash_key);
+        auto opening = begin_opening(options.pin_directory, options.capacity, options.hash_key,
+                                     settle_workers);
         EXPECT_TRUE(opening) << opening.error().message;
         EXPECT_TRUE(opening->replacement);
         return std::move(*opening->replacement);

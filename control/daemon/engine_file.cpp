@@ -1,0 +1,98 @@
+#include "control/daemon/engine_file.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <thread>
+#include <type_traits>
+
+namespace guideway::daemon {
+namespace {
+
+using dpdk::EnginePage;
+
+static_assert(std::is_trivially_copyable_v<EnginePage>);
+
+// How often a page is read that is being written just then. An engine that was killed while it
+// wrote leaves it so for ever.
+constexpr int kAttempts = 20;
+constexpr auto kBetweenAttempts = std::chrono::microseconds(200);
+
+class OpenFile {
+  public:
+    OpenFile(const std::filesystem::path &path, int flags)
+        : fd_(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW))
+    {
+    }
+    OpenFile(const OpenFile &) = delete;
+    OpenFile &operator=(const OpenFile &) = delete;
+    ~OpenFile()
+    {
+        if (fd_ >= 0) {
+            close(fd_);
+        }
+    }
+    [[nodiscard]] int fd() const { return fd_; }
+
+  private:
+    int fd_;
+};
+
+// Both see the same memory: read(2) is as good as a mapping, and bears a file that is cut short.
+bool read_at(int fd, void *into, size_t bytes, size_t offset)
+{
+    return pread(fd, into, bytes, static_cast<off_t>(offset)) == static_cast<ssize_t>(bytes);
+}
+
+}  // namespace
+
+std::optional<EnginePage> EngineFile::read() const
+{
+    const OpenFile file(path_, O_RDONLY);
+    EnginePage page{};
+    for (int i = 0; i < kAttempts; i++) {
+        uint32_t after = 0;
+        if (file.fd() < 0 || !read_at(file.fd(), &page, sizeof(page), 0) ||
+            !read_at(file.fd(), &after, sizeof(after), offsetof(EnginePage, sequence))) {
+            return std::nullopt;
+        }
+        if (page.sequence % 2 == 0 && page.sequence == after) {
+            break;
+        }
+        std::this_thread::sleep_for(kBetweenAttempts);
+    }
+    if (page.magic != dpdk::kEnginePageMagic || page.version != dpdk::kEnginePageVersion ||
+        page.page_bytes != sizeof(page)) {
+        return std::nullopt;
+    }
+    page.workers = std::min(page.workers, dpdk::kWorkersMax);
+    page.ports = std::min(page.ports, dpdk::kPortsMax);
+    return page;
+}
+
+bool EngineFile::is_held() const
+{
+    const OpenFile file(path_, O_RDONLY);
+    if (file.fd() < 0) {
+        return false;
+    }
+    return flock(file.fd(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+Result<void> EngineFile::say_remove_taps(bool remove) const
+{
+    const OpenFile file(path_, O_WRONLY);
+    const uint32_t word = remove ? 1 : 0;
+    if (file.fd() < 0 || pwrite(file.fd(), &word, sizeof(word),
+                                offsetof(EnginePage, remove_taps)) != sizeof(word)) {
+        return std::unexpected(Error::system("write to the engine page", path_.native()));
+    }
+    return {};
+}
+
+}  // namespace guideway::daemon
