@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <optional>
 #include <set>
@@ -13,6 +14,7 @@
 #include "xdp/instance_pins.hpp"
 #include "xdp/kernel_objects.hpp"
 #include "xdp/loaded_program.hpp"
+#include "xdp/region.hpp"
 #include "xdp/replacement.hpp"
 
 namespace guideway::xdp {
@@ -306,6 +308,28 @@ Result<std::vector<std::string>> FastPath::detach()
     return std::move(taken->names);
 }
 
+namespace {
+
+// An engine that has mapped the tables keeps them when their pin is gone: it is to act by them no
+// longer. Tables that cannot be read are none that an engine could act by.
+void silence_pinned(const std::filesystem::path &pin)
+{
+    auto region = region_of_pin(pin);
+    if (!region || !*region || (*region)->total_bytes < GW_HEADER_BYTES) {
+        return;
+    }
+    auto mapped = MappedRegion::map(std::move(**region));
+    if (!mapped) {
+        return;
+    }
+    auto &header = *reinterpret_cast<gw_tables_header *>(mapped->bytes().data());
+    if (header.magic == GW_TABLES_MAGIC && header.abi == GW_TABLES_ABI) {
+        std::atomic_ref(header.active_generation).store(0);
+    }
+}
+
+}  // namespace
+
 Result<std::vector<std::string>> FastPath::remove(const std::filesystem::path &pin_directory)
 {
     auto lock = lock_pin_directory(pin_directory);
@@ -325,6 +349,7 @@ Result<std::vector<std::string>> FastPath::remove(const std::filesystem::path &p
         return std::unexpected(detached_in_part(*taken));
     }
     drop_program_pins_except(pin_directory, {});
+    silence_pinned(pin_directory / kRegionPin);
     unlink((pin_directory / kRegionPin).c_str());
     unlink((pin_directory / kFormerRegionPin).c_str());
     unlink((pin_directory / kNamespaceRecord).c_str());

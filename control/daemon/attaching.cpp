@@ -131,7 +131,11 @@ Result<void> Instance::attach_engine(const model::Desired &desired)
         }
         return runs;
     }
-    return attach({}, effective_.xdp_mode);
+    auto attached = attach({}, effective_.xdp_mode);
+    if (!attached && effective_.engine == model::Engine::kXdp) {
+        engine_->release(true);
+    }
+    return attached;
 }
 
 // Once the XDP programs forward.

@@ -19,6 +19,7 @@ constexpr auto kLookWhileWaiting = std::chrono::milliseconds(5);
 constexpr auto kStart = std::chrono::seconds(5);
 constexpr auto kStartLongest = std::chrono::seconds(30);
 constexpr auto kEnd = std::chrono::seconds(3);
+constexpr auto kMeasure = std::chrono::seconds(1);
 constexpr auto kBackOffMax = std::chrono::seconds(30);
 // After that long what comes is a new trouble, not the old one.
 constexpr auto kSteady = std::chrono::minutes(1);
@@ -120,8 +121,13 @@ Engine::Engine(boost::asio::io_context &loop, EnginePlace place, const std::stri
 // Log options apart.
 bool Engine::is_as_wished(const EnginePage &page) const
 {
+    std::string wished;
+    for (const auto &argument : wish_->arguments) {
+        wished += (wished.empty() ? "" : "\n") + argument;
+    }
+    wished.resize(std::min(wished.size(), page.arguments.size() - 1));
     return page_text(page.build) == GUIDEWAY_VERSION &&
-           compared(lines_of(page_text(page.arguments))) == compared(wish_->arguments);
+           compared(lines_of(page_text(page.arguments))) == compared(lines_of(wished));
 }
 
 // The one that holds the lock, whoever has begun it.
@@ -222,6 +228,8 @@ void Engine::forget_process()
     process_.reset();
     is_running_ = false;
     links_.clear();
+    busy_ns_.clear();
+    busy_shares_.clear();
 }
 
 void Engine::end_left_over()
@@ -302,6 +310,9 @@ void Engine::look_for_process()
 {
     auto running = running_process();
     if (wish_->is_external) {
+        if (running) {
+            world_.begins();
+        }
         process_ = std::move(running);
         begun_ = Clock::now();
         return;
@@ -328,6 +339,7 @@ void Engine::look_for_process()
 
 void Engine::begin()
 {
+    world_.begins();
     auto process = EngineProcess::begin(place_.program, wish_->arguments);
     if (!process) {
         note_failure(process.error().message);
@@ -355,6 +367,7 @@ void Engine::look_at_page()
             world_.record({.kind = "engine_started", .text = text});
         }
         look_at_links(*page);
+        measure_workers(*page);
     }
     if (is_running_ && Clock::now() - begun_ > kSteady) {
         back_off_ = std::chrono::seconds(1);
@@ -390,6 +403,26 @@ void Engine::look_at_links(const EnginePage &page)
     }
 }
 
+void Engine::measure_workers(const EnginePage &page)
+{
+    const auto now = Clock::now();
+    const std::chrono::duration<double, std::nano> passed = now - measured_at_;
+    if (passed < kMeasure && busy_ns_.size() == page.workers) {
+        return;
+    }
+    std::vector<uint64_t> busy_ns;
+    busy_shares_.assign(page.workers, 0);
+    for (uint32_t i = 0; i < page.workers; i++) {
+        busy_ns.push_back(page.worker[i].busy_ns);
+        if (i < busy_ns_.size() && busy_ns[i] > busy_ns_[i]) {
+            busy_shares_[i] =
+                std::min(1.0, static_cast<double>(busy_ns[i] - busy_ns_[i]) / passed.count());
+        }
+    }
+    busy_ns_ = std::move(busy_ns);
+    measured_at_ = now;
+}
+
 void Engine::note_end()
 {
     const auto page = file_.read();
@@ -399,6 +432,7 @@ void Engine::note_end()
         text = page_text(page->message);
     }
     forget_process();
+    world_.begins();  // a service manager is quick
     note_failure(text);
 }
 

@@ -46,6 +46,9 @@ class Engine {
   public:
     struct World {
         std::function<void(model::Event)> record;
+        // One is about to begin, or may be: DPDK sets addresses of interfaces anew, by which the
+        // kernel forgets its neighbours for a moment.
+        std::function<void()> begins;
         std::function<void()> changed;  // it forwards, or does not any more
     };
 
@@ -78,6 +81,8 @@ class Engine {
     [[nodiscard]] std::string problem() const;
     // What the engine says of itself, while one runs.
     [[nodiscard]] std::optional<dpdk::EnginePage> page() const;
+    // How much of the last second or so each worker was in bursts, from 0 to 1.
+    [[nodiscard]] const std::vector<double> &busy_shares() const { return busy_shares_; }
 
   private:
     using Clock = std::chrono::steady_clock;
@@ -87,6 +92,7 @@ class Engine {
     void look_for_process();
     void look_at_page();
     void look_at_links(const dpdk::EnginePage &page);
+    void measure_workers(const dpdk::EnginePage &page);
     void note_end();
     void note_failure(const std::string &text);
     void begin();
@@ -111,6 +117,9 @@ class Engine {
     std::string failure_;      // why the last one ended; empty: none has
     std::string other_ports_;  // of an external one, if they are not those wished
     std::map<std::string, bool> links_;
+    Clock::time_point measured_at_;
+    std::vector<uint64_t> busy_ns_;  // of the workers, then
+    std::vector<double> busy_shares_;
 };
 
 }  // namespace guideway::daemon

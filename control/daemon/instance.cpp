@@ -39,6 +39,7 @@ Instance::Instance(boost::asio::io_context &loop, Options options, store::Store 
       engine_(std::make_unique<Engine>(
           loop, options_.engine, options_.name,
           Engine::World{.record = [this](auto event) { events_.record(std::move(event)); },
+                        .begins = [this] { trust_next_hops(); },
                         .changed = [this] { note_engine(); }}))
 {
 }
@@ -154,17 +155,24 @@ Result<void> Instance::open_tables(const model::Desired &effective)
     }
     make_plane(effective);
     sweep();
-    trust_adopted_ = fast_path_->adopted();
-    if (trust_adopted_) {
-        trust_timer_.expires_after(kTrustAdopted);
-        trust_timer_.async_wait([this](const boost::system::error_code &error) {
-            if (!error) {
-                trust_adopted_ = false;
-                reconcile();
-            }
-        });
+    trust_adopted_ = false;
+    if (fast_path_->adopted()) {
+        trust_next_hops();
     }
     return {};
+}
+
+// For a while those in the tables are believed, whatever the kernel says.
+void Instance::trust_next_hops()
+{
+    trust_adopted_ = true;
+    trust_timer_.expires_after(kTrustAdopted);
+    trust_timer_.async_wait([this](const boost::system::error_code &error) {
+        if (!error) {
+            trust_adopted_ = false;
+            reconcile();
+        }
+    });
 }
 
 void Instance::make_plane(const model::Desired &effective)

@@ -130,6 +130,7 @@ class Instance {
     void put_in_force(Candidate candidate, const store::Revision &revision, int64_t number);
     [[nodiscard]] Result<void> open_tables(const model::Desired &effective);
     void make_plane(const model::Desired &effective);
+    void trust_next_hops();
     [[nodiscard]] Result<void> fits(const model::Desired &desired) const;
     [[nodiscard]] Result<void> resize(const model::Capacity &capacity);
     void fill_tables(const model::Desired &effective);

@@ -145,7 +145,8 @@ Result<void> detach_without_daemon(const Options &options, const std::string &na
     spdlog::info("instance {} is detached from{}", name,
                  interfaces.empty() ? " nothing: it was on no interface" : interfaces);
     boost::asio::io_context loop(1);
-    Engine(loop, place_of_engine(options), name, {.record = [](auto) {}, .changed = [] {}})
+    Engine(loop, place_of_engine(options), name,
+           {.record = [](auto) {}, .begins = [] {}, .changed = [] {}})
         .end_left_over();
     return {};
 }

@@ -8,6 +8,8 @@
 #include <array>
 #include <string_view>
 
+#include "control/daemon/render_engine.hpp"
+
 namespace guideway::daemon {
 namespace {
 
@@ -84,10 +86,13 @@ json render_service(const Instance &instance, const plane::ServiceView &view,
             {"backends", std::move(backends)}};
 }
 
-json render_interfaces(const xdp::FastPath &fast_path)
+json render_interfaces(const Instance &instance)
 {
+    if (instance.effective().engine == model::Engine::kDpdk) {
+        return render_ports(instance.engine().page(), instance.effective());
+    }
     json interfaces = json::array();
-    for (const auto &interface : fast_path.interfaces()) {
+    for (const auto &interface : instance.fast_path().interfaces()) {
         interfaces.push_back(
             {{"name", interface.name},
              {"ifindex", interface.ifindex},
@@ -168,6 +173,7 @@ json render_status(const Instance &instance, std::chrono::steady_clock::time_poi
                    {"revision", instance.revision()},
                    {"state", instance.serving() ? "serving" : "idle"},
                    {"engine", "xdp"},
+                   {"dpdk", nullptr},
                    {"generation", 0},
                    {"interfaces", json::array()},
                    {"tables", nullptr},
@@ -183,8 +189,13 @@ json render_status(const Instance &instance, std::chrono::steady_clock::time_poi
                                                    &plane::BackendView::state);
         const auto leaving = std::ranges::count(backends, plane::BackendState::kLeaving,
                                                 &plane::BackendView::state);
+        if (instance.effective().engine == model::Engine::kDpdk) {
+            status["engine"] = "dpdk";
+            status["dpdk"] = render_engine(instance.engine().page(), instance.effective().dpdk,
+                                           instance.engine().busy_shares());
+        }
         status["generation"] = instance.fast_path().generation();
-        status["interfaces"] = render_interfaces(instance.fast_path());
+        status["interfaces"] = render_interfaces(instance);
         status["tables"] = render_tables(instance);
         status["services"] = instance.plane().services().size();
         status["backends"] = {{"total", std::ssize(backends) - leaving},

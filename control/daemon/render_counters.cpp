@@ -1,6 +1,7 @@
 #include <string_view>
 
 #include "control/daemon/render.hpp"
+#include "control/daemon/render_engine.hpp"
 
 namespace guideway::daemon {
 namespace {
@@ -61,7 +62,8 @@ json render_counters(const Instance &instance)
     json counters = {{"reasons", json::array()},
                      {"events", json::array()},
                      {"services", json::array()},
-                     {"backends", json::array()}};
+                     {"backends", json::array()},
+                     {"ports", json::array()}};
     for (size_t i = 0; i < GW_REASON_COUNT; i++) {
         counters["reasons"].push_back({{"name", kReasons[i].name},
                                        {"verdict", kReasons[i].verdict},
@@ -74,6 +76,7 @@ json render_counters(const Instance &instance)
                                       {"meaning", kEvents[i].meaning}});
     }
     if (instance.serving()) {
+        counters["ports"] = render_port_counters(instance.engine().page());
         for (const auto &view : instance.plane().services()) {
             const auto traffic = traffic_of(totals.services, view.index);
             counters["services"].push_back({{"name", view.service.name},

@@ -191,6 +191,50 @@ TEST_F(ReplacementTest, WithoutAnyProgramTheTablesAreReplacedAllTheSame)
     ASSERT_OK(fast_path->attach({"gwt0"}, Mode::kNative));
 }
 
+// An engine has mapped the tables and acts by them, on no interface of XDP's.
+TEST_F(ReplacementTest, WorkersOfAnEngineAreWaitedForBeforePinsMove)
+{
+    {
+        auto fast_path = open_or_die();
+        fill(fast_path.tables());
+        ASSERT_OK(fast_path.attach({}, Mode::kNative));
+        EXPECT_EQ(fast_path.interfaces().size(), 0U);
+        EXPECT_NE(fast_path.generation(), 0U);
+    }
+    bool was_waited_for = false;
+    larger_.settle_workers = [&](const TablesView &tables) {
+        if (tables.section(GW_SECTION_RINGS).records() == options_.capacity.ring_slots_max &&
+            tables.header().active_generation == 0) {
+            was_waited_for = true;  // none has begun anew
+            const auto home =
+                kFlow >> GW_PIN_FINGERPRINT_SHIFT & (tables.pin_buckets().size() - 1);
+            EXPECT_EQ(tables.pin_buckets()[home].way[0].second, kSecond) << "moved too early";
+        }
+    };
+    auto fast_path = FastPath::open(larger_);
+    ASSERT_OK(fast_path);
+    EXPECT_TRUE(was_waited_for);
+    EXPECT_NE(fast_path->generation(), 0U);
+    EXPECT_EQ(fast_path->tables().pin_buckets()[home(fast_path->tables())].way[0].second,
+              kSecond);
+}
+
+TEST_F(ReplacementTest, TablesThatAreRemovedAreNotActedByAnyMore)
+{
+    {
+        auto fast_path = open_or_die();
+        ASSERT_OK(fast_path.attach({}, Mode::kNative));
+    }
+    auto region = region_of_pin(options_.pin_directory / "region");
+    ASSERT_TRUE(region && *region);
+    auto engine = MappedRegion::map(std::move(**region));
+    ASSERT_OK(engine);
+    const auto &header = *reinterpret_cast<gw_tables_header *>(engine->bytes().data());
+    EXPECT_NE(header.active_generation, 0U);
+    ASSERT_OK(FastPath::remove(options_.pin_directory));
+    EXPECT_EQ(header.active_generation, 0U);
+}
+
 // Killed after so many steps: the next start, of the new sizes, of the old ones, or of yet
 // others, goes on.
 class KilledTest : public ReplacementTest {

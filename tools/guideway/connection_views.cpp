@@ -73,7 +73,8 @@ std::string drain_text(const json &drain)
 std::string event_line(const json &event, bool colours)
 {
     const std::string kind = text(event, "kind");
-    const bool is_bad = kind == "attach_problem" || kind == "pins_refused";
+    const bool is_bad = kind == "attach_problem" || kind == "pins_refused" ||
+                        kind == "engine_ended" || kind == "link_down";
     std::string line = fmt::format(
         "{}  {}", text(event, "time"),
         coloured(fmt::format("{:<13}", kind), is_bad ? Colour::kBad : Colour::kNone, colours));

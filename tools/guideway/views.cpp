@@ -24,8 +24,84 @@ std::string status_headline(const json &status, bool colours)
                               number(status, "pid"), duration_text(real(status, "uptime_s")));
 }
 
+// Packets that were lost at a port, or for want of room behind it.
+uint64_t lost_at(const json &port)
+{
+    uint64_t lost = 0;
+    for (const auto *name :
+         {"rx_missed", "rx_errors", "rx_no_buffer", "tx_errors", "tx_full", "kernel_dropped"}) {
+        lost += number(port, name);
+    }
+    return lost;
+}
+
+std::string speed_text(uint64_t mbps)
+{
+    return mbps == 0          ? "-"
+           : mbps % 1000 == 0 ? fmt::format("{}Gbit/s", mbps / 1000)
+                              : fmt::format("{}Mbit/s", mbps);
+}
+
+std::string ports_table(const json &status, bool colours)
+{
+    Table table({{"INTERFACE"},
+                 {"DEVICE"},
+                 {"KIND"},
+                 {"LINK"},
+                 {"SPEED"},
+                 {"RECEIVED", Align::kRight},
+                 {"SENT", Align::kRight},
+                 {"LOST", Align::kRight}});
+    for (const auto &port : array(status, "interfaces")) {
+        const std::string link = text(port, "link");
+        const uint64_t lost = lost_at(port);
+        table.add({{text(port, "name")},
+                   {text(port, "device")},
+                   {text(port, "kind")},
+                   {link, link == "up" ? Colour::kGood : Colour::kBad},
+                   {speed_text(number(port, "speed_mbps"))},
+                   {count(port, "rx_packets")},
+                   {count(port, "tx_packets")},
+                   {grouped(lost), lost == 0 ? Colour::kNone : Colour::kWarning}});
+    }
+    return table.empty() ? "" : "\n" + table.to_string(colours);
+}
+
+std::string workers_line(const json &engine)
+{
+    std::string line;
+    for (const auto &worker : array(engine, "workers")) {
+        const json &cpu = member(worker, "cpu");
+        line += (line.empty() ? "" : "; ") +
+                fmt::format("{}{} packets, {} busy",
+                            cpu.is_number() ? fmt::format("CPU {} ", cpu.get<int>()) : "",
+                            count(worker, "packets"), percent_text(real(worker, "busy_share")));
+    }
+    return line.empty() ? "" : "Workers   " + line + "\n";
+}
+
+std::string engine_lines(const json &engine, bool colours)
+{
+    const std::string state = text(engine, "state");
+    std::string lines =
+        "\nEngine    dpdk, " +
+        coloured(state, state == "running" ? Colour::kGood : Colour::kBad, colours);
+    if (member(engine, "pid").is_number()) {
+        lines += fmt::format(" since {} (guideway-dpdk {}, pid {})\n", text(engine, "since"),
+                             text(engine, "build"), number(engine, "pid"));
+        const json &buffers = member(engine, "buffers");
+        lines += fmt::format("Buffers   {} of {} free, in {}\n", count(buffers, "free"),
+                             count(buffers, "total"), text(engine, "memory"));
+        return lines + workers_line(engine);
+    }
+    return lines + "\n";
+}
+
 std::string interfaces_table(const json &status, bool colours)
 {
+    if (text(status, "engine", "xdp") == "dpdk") {
+        return ports_table(status, colours) + engine_lines(member(status, "dpdk"), colours);
+    }
     Table table({{"INTERFACE"}, {"XDP"}, {"ATTACHED"}, {"PROGRAM", Align::kRight}, {"NOTE"}});
     for (const auto &interface : array(status, "interfaces")) {
         const std::string mode = text(interface, "mode");
@@ -235,6 +311,24 @@ std::string backends_view(const json &backends, bool colours)
     return table.empty() ? "no backends\n" : table.to_string(colours);
 }
 
+namespace {
+
+std::string port_counters(const json &rows, bool all, bool colours)
+{
+    Table table({{"PORT"}, {"COUNTER"}, {"COUNT", Align::kRight}, {"MEANING"}});
+    for (const auto &row : rows) {
+        if (all || number(row, "count") > 0) {
+            table.add({{text(row, "port")},
+                       {text(row, "name")},
+                       {count(row, "count")},
+                       {text(row, "meaning")}});
+        }
+    }
+    return table.empty() ? "" : "\n" + table.to_string(colours);
+}
+
+}  // namespace
+
 std::string counters_view(const json &counters, bool all, bool colours)
 {
     Table table({{"REASON"}, {"VERDICT"}, {"PACKETS", Align::kRight}, {"MEANING"}});
@@ -258,7 +352,8 @@ std::string counters_view(const json &counters, bool all, bool colours)
     return (table.empty() ? "no packets seen; --all lists every reason\n"
                           : table.to_string(colours)) +
            counters_of(array(counters, "services"), all, colours, "SERVICE") +
-           counters_of(array(counters, "backends"), all, colours, "BACKEND");
+           counters_of(array(counters, "backends"), all, colours, "BACKEND") +
+           port_counters(array(counters, "ports"), all, colours);
 }
 
 std::string change_view(const json &change, bool colours)
