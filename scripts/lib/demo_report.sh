@@ -70,9 +70,10 @@ latencies() {
 
 fast_path() {
     printf '  %sFast path%s\n' "$BOLD" "$PLAIN"
-    results status '.interfaces[] | "    \(.name): \(.mode) XDP, " +
+    results status '.interfaces[] | if .mode == "dpdk" then "    \(.name): DPDK, \(.device)"
+        else "    \(.name): \(.mode) XDP, " +
         (if .attachment == "alone" then "alone on the interface (this kernel takes no dispatcher)"
-         else "through the dispatcher, which other XDP programs can share" end)'
+         else "through the dispatcher, which other XDP programs can share" end) end'
     echo
 }
 
@@ -116,7 +117,8 @@ json_report() {
          failures: $load[0].failures,
          reasons: $load[0].reasons,
          backends: $load[0].backends,
-         xdp_mode: $status[0].interfaces[0].mode,
+         engine: $status[0].engine,
+         xdp_mode: (if $status[0].engine == "xdp" then $status[0].interfaces[0].mode else null end),
          attachment: $status[0].interfaces[0].attachment,
          targets: $load[0].targets,
          promised: {web: ($ipv4[0] | promised), "web-v6": ($ipv6[0] | promised)},

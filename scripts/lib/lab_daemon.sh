@@ -18,9 +18,13 @@ require_edge() {
 print_configuration() {
     local host=$1 n
     local edge=${host#edge}
+    local interfaces=eth0
+    # What leaves by an interface that is no port of the engine's is lost.
+    [[ $ENGINE == xdp ]] || interfaces="eth0, eth1"
     cat <<CONFIGURATION
 instance: $host
-interfaces: [eth0]
+interfaces: [$interfaces]
+engine: $ENGINE
 tunnel_source: 10.1.$edge.2
 tunnel_source6: "2001:db8:1:$edge::2"
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The lab's hosts and links. Sourced by scripts/lab, which sets INSTANCE, RUN, BACKENDS and
-# EDGES. docs/lab.md has the drawing and the address plan.
+# The lab's hosts and links. Sourced by scripts/lab, which sets INSTANCE, RUN, BACKENDS, EDGES
+# and ENGINE. docs/lab.md has the drawing and the address plan.
 
 SERVICES_IPV4=(203.0.113.10 203.0.113.11 203.0.113.12 203.0.113.13)
 SERVICES_IPV6=(2001:db8:113::10 2001:db8:113::11 2001:db8:113::12 2001:db8:113::13)
@@ -134,9 +134,12 @@ build_edge() {
     ip_in switch link set dev "$host" xdpdrv object "$PASS" section xdp.frags
     default_route "$host" "10.1.$n.1" "2001:db8:1:$n::1"
     # Without the fast path a packet to a service address would go round between edge and
-    # router until its hops are used up.
-    ip_in "$host" rule add iif eth0 to "$SERVICE_NET_IPV4" unreachable
-    ip_in "$host" -6 rule add iif eth0 to "$SERVICE_NET_IPV6" unreachable
+    # router until its hops are used up. A port of net_af_packet leaves the kernel a copy of what
+    # the engine forwards, and no answer is due to that.
+    local action=unreachable
+    [[ $ENGINE == xdp ]] || action=blackhole
+    ip_in "$host" rule add iif eth0 to "$SERVICE_NET_IPV4" "$action"
+    ip_in "$host" -6 rule add iif eth0 to "$SERVICE_NET_IPV6" "$action"
 }
 
 build_gateway_host() {

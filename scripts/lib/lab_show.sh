@@ -17,6 +17,17 @@ xdp_on() {
     fi
 }
 
+# What forwards on an edge.
+engine_of() {
+    if [[ $ENGINE == xdp ]]; then
+        xdp_on "$1" eth0
+    elif pgrep -f "^$DPDK --instance=$1 .*--run-dir=$RUN/" >/dev/null; then
+        echo "guideway-dpdk runs"
+    else
+        echo "no guideway-dpdk"
+    fi
+}
+
 running() {
     if process_id "$1" "$2" >/dev/null; then
         echo "$3 runs"
@@ -45,7 +56,7 @@ show_lab() {
     local n host stem mtu
     mtu=$(ip_in transit -o link show dev router | sed 's/.* mtu \([0-9]*\).*/\1/')
     cat <<PICTURE
-lab '$INSTANCE': $EDGES edge(s), $BACKENDS gateway(s); state in $RUN
+lab '$INSTANCE': $EDGES edge(s), $BACKENDS gateway(s), engine $ENGINE; state in $RUN
 
   client    10.0.0.2, 2001:db8::2
     │
@@ -58,7 +69,7 @@ PICTURE
         printf '    ├── %-7s 10.1.%s.2, 2001:db8:1:%s::2  (and 10.3.0.%s on the second network)\n' \
             "$host" "$n" "$n" "$n"
         printf '    │           %s; %s; %s\n' "$(tags_of "$host")" \
-            "$(running "$host" guidewayd guidewayd)" "$(xdp_on "$host" eth0)"
+            "$(running "$host" guidewayd guidewayd)" "$(engine_of "$host")"
     done
     for ((n = 1; n <= BACKENDS; n++)); do
         host=gw$n

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The words that lab tests are written in. Sourced by tests/lab/run, which sets ROOT, LAB
-# (the instance's name) and SCRATCH (a directory of the test's own).
+# (the instance's name), SCRATCH (a directory of the test's own) and ENGINE (xdp or dpdk).
 
 # shellcheck disable=SC2034 # used by the tests
 {

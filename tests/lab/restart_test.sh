@@ -1,5 +1,8 @@
 # shellcheck shell=bash
 # The daemon comes and goes; packets do not care.
+#
+# Of XDP: a_second_daemon_for_the_interface_is_refused a_program_that_was_taken_off_is_put_back
+# Of XDP: a_missing_interface_does_not_stop_the_others
 
 # Small requests all the time, for that many seconds, both families.
 traffic_begins() {
@@ -115,7 +118,8 @@ test_the_hash_key_changes_through_a_detach() {
 
 test_detach_without_a_daemon() {
     lab daemon kill edge1
-    other_daemon --instance edge1 --detach --bpffs "/sys/fs/bpf/guideway-lab-$LAB/edge1"
+    other_daemon --instance edge1 --detach --bpffs "/sys/fs/bpf/guideway-lab-$LAB/edge1" \
+        --run-dir "$(lab_directory)/edge1/run"
     [[ $(on edge1 ip link show dev eth0) != *prog/xdp* ]] || fail "eth0 still has a program"
     lab daemon start edge1
     eventually 10 all_backends_forward

@@ -1,5 +1,8 @@
 # shellcheck shell=bash
-# The edge's link to the router is tagged: 802.1Q, then QinQ.
+# The edge's link to the router is tagged: 802.1Q, then QinQ. What the DPDK engine sends by
+# net_af_packet meets the tagger, and would have its tags twice.
+#
+# Of XDP: all
 
 # on_the_wire FILTER COMMAND…: the command makes frames that match pass the edge's device.
 on_the_wire() {

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # Needs: tests/lab/other/guidewayd-other
+# Of XDP: upgrade_and_downgrade_under_load killed_while_it_takes_over
 #
 # Another build takes over, whose tables have another layout, and back; other sizes are applied.
 # Every packet is forwarded meanwhile, and every connection stays where it is.
