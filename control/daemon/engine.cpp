@@ -352,9 +352,8 @@ void Engine::begin()
 void Engine::look_at_page()
 {
     const auto page = file_.read();
-    if (!page || page->pid != static_cast<uint32_t>(process_->pid())) {
-        is_running_ = false;  // it has not written yet
-    } else {
+    // Else it has not written yet, or cannot be read just now, which is no sign of anything.
+    if (page && page->pid == static_cast<uint32_t>(process_->pid())) {
         const bool was_running = is_running_;
         is_running_ = page->state == EngineState::kRunning;
         if (is_running_ && !was_running) {
