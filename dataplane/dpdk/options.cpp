@@ -197,6 +197,25 @@ uint32_t frame_room_bytes(uint32_t mtu_bytes)
     return std::bit_ceil(std::max(kLeast, std::min(mtu_bytes, kMtuMost) + kBesideMtu));
 }
 
+namespace {
+
+// The driver's own rings of 512 frames overflow where a worker has to wait for its CPU: packets are
+// lost, and nothing counts them.
+std::string packet_socket_rings(uint32_t mtu_bytes)
+{
+    constexpr uint32_t kRingBytes = 8U << 20;
+    const uint32_t room = frame_room_bytes(mtu_bytes);
+    std::string arguments = ",framecnt=" + std::to_string(kRingBytes / room);
+    if (room > frame_room_bytes(0)) {
+        // The driver wants blocks of whole pages.
+        arguments += ",framesz=" + std::to_string(room) +
+                     ",blocksz=" + std::to_string(std::max<uint32_t>(room, 4096));
+    }
+    return arguments;
+}
+
+}  // namespace
+
 Device device_of(const PortOption &port, uint32_t index, uint32_t queues, uint32_t mtu_bytes)
 {
     Device device;
@@ -226,12 +245,9 @@ Device device_of(const PortOption &port, uint32_t index, uint32_t queues, uint32
         if (af_packet && queues > 1 && !gives(arguments, "qpairs")) {
             arguments += ",qpairs=" + std::to_string(queues);
         }
-        const uint32_t room = frame_room_bytes(mtu_bytes);
-        if (af_packet && room > frame_room_bytes(0) && !gives(arguments, "framesz") &&
-            !gives(arguments, "blocksz")) {
-            // The driver wants blocks of whole pages.
-            arguments += ",framesz=" + std::to_string(room) +
-                         ",blocksz=" + std::to_string(std::max<uint32_t>(room, 4096));
+        if (af_packet && !gives(arguments, "framesz") && !gives(arguments, "blocksz") &&
+            !gives(arguments, "framecnt")) {
+            arguments += packet_socket_rings(mtu_bytes);
         }
     }
     device.devargs = device.name + arguments;

@@ -82,14 +82,15 @@ Device device(const std::string &devargs, uint32_t index = 0, uint32_t queues = 
 
 TEST(DpdkOptions, DevicesAreNamedAndToldWhatTheInterfaceImplies)
 {
-    EXPECT_EQ(device("net_af_packet").devargs, "net_af_packet0,iface=eth0");
-    EXPECT_EQ(device("net_af_packet", 3, 2).devargs, "net_af_packet3,iface=eth0,qpairs=2");
-    EXPECT_EQ(device("net_af_packet7,iface=other,qpairs=1", 3, 2).devargs,
-              "net_af_packet7,iface=other,qpairs=1");
+    EXPECT_EQ(device("net_af_packet").devargs, "net_af_packet0,iface=eth0,framecnt=4096");
+    EXPECT_EQ(device("net_af_packet", 3, 2).devargs,
+              "net_af_packet3,iface=eth0,qpairs=2,framecnt=4096");
+    EXPECT_EQ(device("net_af_packet7,iface=other,qpairs=1,framecnt=64", 3, 2).devargs,
+              "net_af_packet7,iface=other,qpairs=1,framecnt=64");
     EXPECT_EQ(device_of({"eth0", "net_af_packet"}, 0, 1, 9000).devargs,
-              "net_af_packet0,iface=eth0,framesz=16384,blocksz=16384");
+              "net_af_packet0,iface=eth0,framecnt=512,framesz=16384,blocksz=16384");
     EXPECT_EQ(device_of({"eth0", "net_af_packet"}, 0, 1, 2000).devargs,
-              "net_af_packet0,iface=eth0,framesz=4096,blocksz=4096");
+              "net_af_packet0,iface=eth0,framecnt=2048,framesz=4096,blocksz=4096");
     EXPECT_EQ(device_of({"eth0", "net_af_packet,framesz=2048"}, 0, 1, 9000).devargs,
               "net_af_packet0,framesz=2048,iface=eth0");
     EXPECT_EQ(device("net_af_xdp,start_queue=1").devargs,
