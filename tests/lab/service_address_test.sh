@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # An address with a service is ours: what is not for a service has a stated answer. What is
 # for other addresses is none of our business.
+#
+# A packet socket of DPDK's driver is given fragments put together.
+# Of XDP: fragments_are_counted
 
 answers_pings() {
     on client ping -c 3 -i 0.2 -W 2 "$@" >"$SCRATCH/ping" || fail "$(cat "$SCRATCH/ping")"
