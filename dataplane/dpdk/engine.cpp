@@ -7,6 +7,7 @@
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
+#include <sched.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
@@ -416,6 +417,30 @@ Result<void> check_interfaces(const Options &options)
     return {};
 }
 
+// By trying: isolated CPUs are allowed, and none of those that we are started on.
+Result<void> check_cores(const Options &options)
+{
+    cpu_set_t before;
+    CPU_ZERO(&before);
+    if (sched_getaffinity(0, sizeof(before), &before) != 0) {
+        return std::unexpected(Error::system("ask for", "the CPUs that may be used"));
+    }
+    for (const uint32_t core : options.cores) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(core, &one);
+        const bool is_usable =
+            core < CPU_SETSIZE && sched_setaffinity(0, sizeof(one), &one) == 0;
+        sched_setaffinity(0, sizeof(before), &before);
+        if (!is_usable) {
+            return fail("--cores " + options.cores_text + ": there is no CPU " +
+                        std::to_string(core) +
+                        " that this process may use; 'lscpu' lists CPUs");
+        }
+    }
+    return {};
+}
+
 Result<void> run_engine(const Options &options, const PageFile &page)
 {
     const sigset_t ending = ending_signals();
@@ -424,6 +449,9 @@ Result<void> run_engine(const Options &options, const PageFile &page)
         return std::unexpected(Error::system("wait for", "signals"));
     }
     if (auto checked = check_interfaces(options); !checked) {
+        return checked;
+    }
+    if (auto checked = check_cores(options); !checked) {
         return checked;
     }
     Eal::Wanted wanted{.instance = options.instance,

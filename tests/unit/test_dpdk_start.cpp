@@ -37,6 +37,8 @@ TEST_F(DpdkStart, ErrorsSayWhatIsWrongAndLeaveNothingBehind)
                    {"port gwp0", "/none"});
     expect_refused({"--port", "gwp0=net_null0", "--port", "gwd0=net_null1"},
                    {"an interface gwd0 already", "not this engine's tap"});
+    expect_refused({"--port", "gwd0=net_af_packet", "--cores", "1023"},
+                   {"--cores 1023", "no CPU 1023"});
     expect_refused({"--port", "gwd0=net_af_packet", "--queues", "2"},
                    {"--queues 2", "--workers"});
     expect_refused({"--port", "gwp0=net_null0,no-rx=1", "--memory", "1"},
