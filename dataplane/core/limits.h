@@ -126,12 +126,17 @@ GW_INLINE int gw_arrival_charge(uint64_t *arrival, uint64_t now, uint64_t tolera
 }
 
 // Takes a state that is further ahead than `most` back to it. 65575 bytes are the longest packet.
+//
+// By how much further, says how old `now` may be: a virtual processor may stand still behind its
+// reading of the clock while the others charge the state. Taken back to that reading it would let
+// through again what they have let through.
+#define GW_CLOCK_AGE_MAX (1ULL << 30 << GW_ARRIVAL_SHIFT)  // 1.07 s
 GW_INLINE void gw_arrival_clamp(uint64_t *arrival, uint64_t now, const struct gw_limit *limit)
 {
     uint64_t most =
         limit->tolerance + gw_limit_increment(limit, limit->kind == GW_LIMIT_BYTES ? 65575 : 1);
     uint64_t seen = gw_read_once64(arrival);
-    if (gw_arrival_ahead(seen, now) > (int64_t)most) {
+    if (gw_arrival_ahead(seen, now) > (int64_t)(most + GW_CLOCK_AGE_MAX)) {
         gw_compare_exchange64(arrival, seen, now + most);
     }
 }

@@ -144,6 +144,19 @@ TEST_F(CoreLimits, AClockThatStepsBackBlocksASourceForNoLongerThanItsBurst)
     EXPECT_EQ(visit({.at_ns = kStart + kSecond}), GW_REASON_LIMITED);
 }
 
+// As a virtual processor that stands still between its reading of the clock and the charge.
+TEST_F(CoreLimits, APacketWithAnOldClockLetsNobodyThroughAgain)
+{
+    constexpr uint64_t kMillisecond = kSecond / 1000;
+    set(0, {.interval_ns = kMillisecond, .burst = 50});
+    EXPECT_EQ(admitted({}, 100, 0), 50);
+    EXPECT_EQ(admitted({.at_ns = kStart + 500 * kMillisecond}, 100, 0), 50);
+    EXPECT_EQ(visit({.at_ns = kStart + 100 * kMillisecond}), GW_REASON_LIMITED);
+    EXPECT_EQ(visit({.at_ns = kStart + 500 * kMillisecond}), GW_REASON_LIMITED)
+        << "400 packets' time was given back";
+    EXPECT_EQ(visit({.at_ns = kStart + 501 * kMillisecond}), GW_REASON_FORWARDED);
+}
+
 TEST_F(CoreLimits, ALimitThatIsChangedKeepsTheStateOfItsSources)
 {
     set(0, {.interval_ns = 10 * kSecond, .burst = 6});
