@@ -350,6 +350,7 @@ Result<std::vector<std::string>> FastPath::remove(const std::filesystem::path &p
     }
     drop_program_pins_except(pin_directory, {});
     silence_pinned(pin_directory / kRegionPin);
+    silence_pinned(pin_directory / kFormerRegionPin);
     unlink((pin_directory / kRegionPin).c_str());
     unlink((pin_directory / kFormerRegionPin).c_str());
     unlink((pin_directory / kNamespaceRecord).c_str());

@@ -152,8 +152,8 @@ void Instance::keep_engine(bool anew)
 {
     engine_->want(engine_wish(effective_, options_.engine));
     const bool carries = !fast_path_->interfaces().empty();
-    const bool is_due =
-        anew || carries || fast_path_->generation() == 0 || !fast_path_->remains().empty();
+    const bool is_due = anew || carries || fast_path_->generation() == 0 ||
+                        !fast_path_->remains().empty() || !attach_problem_.empty();
     if (!is_due || (carries && !engine_->is_running())) {
         return;
     }

@@ -19,6 +19,10 @@ constexpr auto kLookWhileWaiting = std::chrono::milliseconds(5);
 constexpr auto kStart = std::chrono::seconds(5);
 constexpr auto kStartLongest = std::chrono::seconds(30);
 constexpr auto kEnd = std::chrono::seconds(3);
+// An engine writes its page five times a second. One that does not for the first of these is said to
+// hang; the second allows for a machine that stands still for a while.
+constexpr auto kSilent = std::chrono::seconds(3);
+constexpr auto kSilentLongest = std::chrono::seconds(10);
 constexpr auto kMeasure = std::chrono::seconds(1);
 constexpr auto kBackOffMax = std::chrono::seconds(30);
 // After that long what comes is a new trouble, not the old one.
@@ -56,57 +60,7 @@ std::string joined(const std::vector<std::string> &words)
     return text;
 }
 
-template <size_t N>
-std::string name_of(const std::string_view (&names)[N], auto value)
-{
-    return std::string(names[static_cast<size_t>(value)]);
-}
-
 }  // namespace
-
-std::filesystem::path engine_program()
-{
-    std::error_code error;
-    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
-    const auto in_build_tree = self.parent_path().parent_path() / "dataplane/guideway-dpdk";
-    return std::filesystem::exists(in_build_tree, error) ? in_build_tree
-                                                         : self.parent_path() / "guideway-dpdk";
-}
-
-EngineWish engine_wish(const model::Desired &desired, const EnginePlace &place)
-{
-    const auto &dpdk = desired.dpdk;
-    EngineWish wish{
-        .arguments = {"--instance=" + desired.instance, "--bpffs=" + place.bpf_mount.native(),
-                      "--run-dir=" + place.run_directory.native()},
-        .is_external = dpdk.start == model::EngineStart::kExternal,
-        .interfaces = desired.interfaces};
-    auto &arguments = wish.arguments;
-    for (const auto &interface : desired.interfaces) {
-        const auto port =
-            std::ranges::find(dpdk.ports, interface, &model::EnginePort::interface);
-        arguments.push_back(
-            "--port=" + interface + "=" +
-            (port == dpdk.ports.end() ? std::string(model::kDeviceDefault) : port->device));
-    }
-    arguments.push_back("--workers=" + std::to_string(dpdk.workers));
-    std::string cores;
-    for (const uint32_t core : dpdk.cores) {
-        cores += (cores.empty() ? "" : ",") + std::to_string(core);
-    }
-    if (!cores.empty()) {
-        arguments.push_back("--cores=" + cores);
-    }
-    if (dpdk.queues != 0) {
-        arguments.push_back("--queues=" + std::to_string(dpdk.queues));
-    }
-    arguments.push_back("--memory=" + std::to_string(dpdk.memory_mib));
-    arguments.push_back("--hugepages=" + name_of(model::kHugepagesNames, dpdk.hugepages));
-    arguments.push_back("--idle=" + name_of(model::kIdleNames, dpdk.idle));
-    arguments.push_back("--log-format=" + place.log_format);
-    arguments.push_back("--log-level=" + place.log_level);
-    return wish;
-}
 
 Engine::Engine(boost::asio::io_context &loop, EnginePlace place, const std::string &instance,
                World world)
@@ -136,8 +90,8 @@ std::optional<EngineProcess> Engine::running_process() const
     if (!file_.is_held()) {
         return std::nullopt;
     }
-    const auto page = file_.read();
-    auto process = page ? EngineProcess::find(static_cast<pid_t>(page->pid)) : std::nullopt;
+    const uint32_t pid = file_.pid();
+    auto process = pid != 0 ? EngineProcess::find(static_cast<pid_t>(pid)) : std::nullopt;
     // It had not ended before the process of that number was found.
     return process && file_.is_held() ? std::move(process) : std::nullopt;
 }
@@ -157,7 +111,9 @@ Result<void> Engine::require(const EngineWish &wish, bool must_run)
 
 Result<void> Engine::await_running()
 {
-    const auto until = Clock::now() + kStart;
+    // Memory is touched once, which takes about a second for 4 GiB.
+    const auto longest = kStart + std::chrono::seconds(wish_->memory_mib / 2048);
+    const auto until = Clock::now() + longest;
     while (!is_running_) {
         const bool had_process = process_.has_value();
         look();
@@ -173,8 +129,8 @@ Result<void> Engine::await_running()
                 "instance by the service manager, and before it is to forward");
         }
         if (Clock::now() >= until) {
-            return fail("the engine does not come up within " + std::to_string(kStart.count()) +
-                        " s");
+            return fail("the engine does not come up within " +
+                        std::to_string(longest.count()) + " s");
         }
         std::this_thread::sleep_for(kLookWhileWaiting);
     }
@@ -354,9 +310,14 @@ void Engine::look_at_page()
     const auto page = file_.read();
     // Else it has not written yet, or cannot be read just now, which is no sign of anything.
     if (page && page->pid == static_cast<uint32_t>(process_->pid())) {
+        if (page->sequence != sequence_) {
+            sequence_ = page->sequence;
+            heard_at_ = Clock::now();
+        }
         const bool was_running = is_running_;
         is_running_ = page->state == EngineState::kRunning;
         if (is_running_ && !was_running) {
+            heard_at_ = Clock::now();
             failure_.clear();
             const std::string text =
                 "the engine forwards: guideway-dpdk " + page_text(page->build) + ", pid " +
@@ -370,6 +331,10 @@ void Engine::look_at_page()
     }
     if (is_running_ && Clock::now() - begun_ > kSteady) {
         back_off_ = std::chrono::seconds(1);
+    }
+    if (is_running_ && !wish_->is_external && Clock::now() - heard_at_ > kSilentLongest) {
+        spdlog::error("the engine, pid {}, hangs: it is killed", process_->pid());
+        process_->kill();
     }
     if (!is_running_ && !wish_->is_external && Clock::now() - begun_ > kStartLongest) {
         spdlog::error("the engine, pid {}, does not come up: it is killed", process_->pid());
@@ -455,6 +420,14 @@ std::string Engine::problem() const
 {
     if (!wish_) {
         return "";
+    }
+    if (is_running_ && Clock::now() - heard_at_ > kSilent) {
+        return "the engine, pid " + std::to_string(process_->pid()) +
+               ", hangs or is stopped: it has not written its page for " +
+               std::to_string(
+                   std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - heard_at_)
+                       .count()) +
+               " s";
     }
     if (is_running_) {
         return other_ports_.empty() ? ""

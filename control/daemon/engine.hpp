@@ -37,6 +37,7 @@ struct EngineWish {
     std::vector<std::string> arguments;
     bool is_external = false;             // a service manager starts it
     std::vector<std::string> interfaces;  // its ports
+    uint32_t memory_mib = 0;
 
     bool operator==(const EngineWish &) const = default;
 };
@@ -114,8 +115,10 @@ class Engine {
     Clock::time_point begin_again_;     // not before
     std::chrono::seconds back_off_{1};  // after the next end
     bool is_running_ = false;
-    std::string failure_;      // why the last one ended; empty: none has
-    std::string other_ports_;  // of an external one, if they are not those wished
+    uint32_t sequence_ = 0;       // of its page, when that was last read
+    Clock::time_point heard_at_;  // when that was another than before
+    std::string failure_;         // why the last one ended; empty: none has
+    std::string other_ports_;     // of an external one, if they are not those wished
     std::map<std::string, bool> links_;
     Clock::time_point measured_at_;
     std::vector<uint64_t> busy_ns_;  // of the workers, then

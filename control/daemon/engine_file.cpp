@@ -64,6 +64,9 @@ std::optional<EnginePage> EngineFile::read() const
         if (page.sequence % 2 == 0 && page.sequence == after) {
             break;
         }
+        if (i + 1 == kAttempts) {
+            return std::nullopt;
+        }
         std::this_thread::sleep_for(kBetweenAttempts);
     }
     if (page.magic != dpdk::kEnginePageMagic || page.version != dpdk::kEnginePageVersion ||
@@ -73,6 +76,18 @@ std::optional<EnginePage> EngineFile::read() const
     page.workers = std::min(page.workers, dpdk::kWorkersMax);
     page.ports = std::min(page.ports, dpdk::kPortsMax);
     return page;
+}
+
+uint32_t EngineFile::pid() const
+{
+    const OpenFile file(path_, O_RDONLY);
+    uint64_t magic = 0;
+    uint32_t pid = 0;
+    return file.fd() >= 0 && read_at(file.fd(), &magic, sizeof(magic), 0) &&
+                   magic == dpdk::kEnginePageMagic &&
+                   read_at(file.fd(), &pid, sizeof(pid), offsetof(EnginePage, pid))
+               ? pid
+               : 0;
 }
 
 bool EngineFile::is_held() const

@@ -15,8 +15,11 @@ class EngineFile {
     explicit EngineFile(std::filesystem::path path) : path_(std::move(path)) {}
 
     // What is written there, as of one moment; none where no engine of this version has ever
-    // written. It is true of an engine only while that runs.
+    // written, or one was killed while it did. It is true of an engine only while that runs.
     [[nodiscard]] std::optional<dpdk::EnginePage> read() const;
+
+    // The process that has written there last, of whatever version; 0: none has.
+    [[nodiscard]] uint32_t pid() const;
 
     // Whether an engine runs: whether somebody holds the file's lock.
     [[nodiscard]] bool is_held() const;

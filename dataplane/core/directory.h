@@ -21,6 +21,10 @@ GW_INLINE uint32_t gw_address_find(const struct gw_walk *walk, struct gw_packet 
     uint32_t bucket_index;
     const struct gw_address_bucket *bucket;
     uint32_t way;
+    if (memo && GW_UNLIKELY(memo->directory != directory)) {
+        memo->directory = directory;
+        memo->high = memo->low = memo->port_key = 0;
+    }
     if (memo && GW_LIKELY(memo->low == low && memo->high == high)) {
         return memo->address;
     }

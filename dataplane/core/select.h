@@ -213,8 +213,8 @@ GW_OUTLINE uint32_t gw_select_tracked(struct gw_walk *walk, struct gw_packet *pa
     return pinned;
 }
 
-// Where the flow falls among all rings' slots, and whether its service has policy. The upper hash half as a fraction of the ring: even
-// to within ring_size / 2^32.
+// Where the flow falls among all rings' slots, and whether its service has policy. The upper hash
+// half is taken as a fraction of the ring: even to within ring_size / 2^32.
 GW_INLINE void gw_walk_locate(struct gw_walk *walk)
 {
     const struct gw_service *service =

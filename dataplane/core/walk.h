@@ -28,10 +28,10 @@ struct gw_walk {
     uint32_t is_icmp_error;  // must not be answered with another (RFC 1122 3.2.2)
 };
 
-// What the lookups of the directory have found last. Nearly all packets of a burst are to one
-// service. It is of use for as long as the directory does not change: no packet keeps it longer
-// than that. All zero: nothing; neither an address nor a port's key is that.
+// What the lookups in one copy of the directory have found last: nearly all packets of a burst are to
+// one service. Zeroed before each burst; neither an address nor a port's key is zero.
 struct gw_memo {
+    const void *directory;  // the copy; in the other one an index may mean something else
     uint64_t high;
     uint64_t low;
     uint64_t port_key;

@@ -3,9 +3,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <rte_eal.h>
-#include <rte_errno.h>
 #include <rte_mbuf.h>
-#include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/dpdk/buffers.hpp"
 #include "dataplane/dpdk/eal.hpp"
 #include "dataplane/dpdk/kernel_path.hpp"
 #include "dataplane/dpdk/pinned_tables.hpp"
@@ -29,8 +28,6 @@
 namespace guideway::dpdk {
 namespace {
 
-constexpr uint32_t kCacheBuffers = 256;  // of each worker
-constexpr uint64_t kMib = 1024 * 1024;
 constexpr int kTickMs = 200;
 
 class Descriptor {
@@ -57,86 +54,6 @@ sigset_t ending_signals()
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     return signals;
-}
-
-struct FreePool {
-    void operator()(rte_mempool *pool) const { rte_mempool_free(pool); }
-};
-using Pool = std::unique_ptr<rte_mempool, FreePool>;
-using Ports = std::vector<std::unique_ptr<Port>>;
-
-// One buffer for a frame of any port, without continuation.
-uint32_t room_bytes(const Ports &ports)
-{
-    uint32_t bytes = frame_room_bytes(0);
-    for (const auto &port : ports) {
-        bytes = std::max(bytes, frame_room_bytes(port->mtu_bytes()));
-    }
-    return bytes + RTE_PKTMBUF_HEADROOM;
-}
-
-// What a buffer takes of memory. `is_whole`: none may lie across two pages that need not be side by
-// side in the machine's memory, because a device or the kernel reads it by that.
-uint64_t buffer_bytes(uint32_t room, bool is_whole)
-{
-    rte_mempool_objsz sizes{};
-    const uint64_t bytes = rte_mempool_calc_obj_size(sizeof(rte_mbuf) + room, 0, &sizes);
-    const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-    if (!is_whole || rte_eal_has_hugepages() != 0) {
-        return bytes;
-    }
-    return bytes > page ? (bytes + page - 1) / page * page : page / (page / bytes);
-}
-
-// As rte_pktmbuf_pool_create(), which knows of no flags.
-Pool create_pool(uint32_t count, uint32_t room, bool is_whole)
-{
-    const unsigned flags = is_whole ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
-    Pool pool(rte_mempool_create_empty("gw-packets", count, sizeof(rte_mbuf) + room,
-                                       kCacheBuffers, sizeof(rte_pktmbuf_pool_private),
-                                       SOCKET_ID_ANY, flags));
-    if (!pool ||
-        rte_mempool_set_ops_byname(pool.get(), rte_mbuf_best_mempool_ops(), nullptr) != 0) {
-        return {};
-    }
-    rte_pktmbuf_pool_private how{};
-    how.mbuf_data_room_size = static_cast<uint16_t>(room);
-    rte_pktmbuf_pool_init(pool.get(), &how);
-    if (const int populated = rte_mempool_populate_default(pool.get()); populated < 0) {
-        rte_errno = -populated;
-        return {};
-    }
-    rte_mempool_obj_iter(pool.get(), rte_pktmbuf_init, nullptr);
-    return pool;
-}
-
-Result<Pool> make_pool(const Options &options, const Ports &ports)
-{
-    uint32_t needed = options.workers * (kCacheBuffers * 2 + 2 * kBurst);
-    bool is_whole = rte_eal_has_hugepages() != 0;
-    for (const auto &port : ports) {
-        needed += port->buffers();
-        is_whole = is_whole || port->kind() == PortKind::kDiverted;
-    }
-    const uint32_t room = room_bytes(ports);
-    const uint64_t each = buffer_bytes(room, is_whole);
-    const uint64_t count = options.memory_mib * kMib / each;
-    if (count < needed) {
-        return fail(
-            "--memory " + std::to_string(options.memory_mib) + ": " + std::to_string(count) +
-            " packet buffers fit into that, and the queues of " + std::to_string(ports.size()) +
-            " ports and " + std::to_string(options.workers) + " workers need " +
-            std::to_string(needed) + ": give at least " +
-            std::to_string((needed * each + kMib - 1) / kMib) + " MiB");
-    }
-    std::ignore = dpdk_reason();
-    Pool pool = create_pool(static_cast<uint32_t>(count), room, is_whole);
-    if (!pool) {
-        return fail("cannot make " + std::to_string(count) + " packet buffers: " +
-                    rte_strerror(rte_errno) + "; free memory or lower --memory, which is " +
-                    std::to_string(options.memory_mib) + " MiB");
-    }
-    return pool;
 }
 
 // What earlier rounds have counted goes on to count.
@@ -189,7 +106,8 @@ class Round {
     [[nodiscard]] Result<void> open_ports();
     [[nodiscard]] Result<void> follow_tables(bool is_urgent);
     [[nodiscard]] bool look_at_ports();
-    void write_page(EnginePage &page) const;
+    void write_page() const;
+    void describe(EnginePage &page) const;
     void say_what_became(bool has_tables);
 
     const Options &options_;
@@ -318,7 +236,8 @@ Result<void> Round::follow_tables(bool is_urgent)
         if (auto refreshed = tables_.refresh(); !refreshed) {
             return refreshed;
         }
-        if (!is_urgent || tables_.current() != before ||
+        const TablesInUse *now = tables_.current();
+        if (!is_urgent || now != before || (now != nullptr && now->are_active()) ||
             std::chrono::steady_clock::now() >= until) {
             break;
         }
@@ -350,7 +269,23 @@ bool Round::look_at_ports()
     return are_same;
 }
 
-void Round::write_page(EnginePage &page) const
+// Drivers may take their time to tell: the page is not being written meanwhile.
+void Round::write_page() const
+{
+    const auto now = std::make_unique<EnginePage>(page_.page());
+    describe(*now);
+    page_.update([&](EnginePage &page) {
+        page.state = now->state;
+        page.buffers = now->buffers;
+        page.buffers_free = now->buffers_free;
+        page.workers = now->workers;
+        page.ports = now->ports;
+        page.worker = now->worker;
+        page.port = now->port;
+    });
+}
+
+void Round::describe(EnginePage &page) const
 {
     page.state = tables_.current() == nullptr ? EngineState::kWaiting : EngineState::kRunning;
     page.buffers = pool_->size;
@@ -371,7 +306,7 @@ void Round::write_page(EnginePage &page) const
 Result<Ending> Round::run()
 {
     while (true) {
-        page_.update([&](EnginePage &page) { write_page(page); });
+        write_page();
         pollfd waits[] = {{.fd = signals_, .events = POLLIN, .revents = 0},
                           {.fd = wake_.get(), .events = POLLIN, .revents = 0}};
         poll(waits, std::size(waits), kTickMs);
@@ -379,7 +314,7 @@ Result<Ending> Round::run()
             signalfd_siginfo signal{};
             std::ignore = read(signals_, &signal, sizeof(signal));
             spdlog::info("ending on signal {}", signal.ssi_signo);
-            page_.update([&](EnginePage &page) { write_page(page); });
+            write_page();
             return Ending::kSignal;
         }
         uint64_t wakes = 0;
@@ -389,7 +324,7 @@ Result<Ending> Round::run()
             return std::unexpected(std::move(followed.error()));
         }
         if (!look_at_ports()) {
-            page_.update([&](EnginePage &page) { write_page(page); });
+            write_page();
             return Ending::kReopenPorts;
         }
     }

@@ -68,6 +68,7 @@ struct WorkerPage {
     uint64_t unusable;     // dropped: frames in pieces that no buffer holds
 };
 
+// Magic and pid stay where they are in all versions.
 struct EnginePage {
     uint64_t magic;
     uint32_t version;

@@ -8,13 +8,16 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <span>
+#include <thread>
 
 namespace guideway::dpdk {
 namespace {
 
 constexpr uint32_t kFrames = 32;      // handled at once
 constexpr int kSleepLongestMs = 100;  // should a wake-up ever be missed
+constexpr auto kWithoutBuffers = std::chrono::milliseconds(1);
 
 }  // namespace
 
@@ -141,6 +144,7 @@ void KernelPath::collect(Port &port)
         rte_mbuf *frame = rte_pktmbuf_alloc(buffers_);
         // Without a buffer the kernel's packet waits, in a queue that the kernel bounds.
         if (frame == nullptr) {
+            std::this_thread::sleep_for(kWithoutBuffers);
             return;
         }
         const auto bytes = read(port.tap()->fd(), rte_pktmbuf_mtod(frame, void *),

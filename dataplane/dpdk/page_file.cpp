@@ -54,7 +54,7 @@ Result<PageFile> PageFile::open(const std::filesystem::path &path, std::string_v
         return std::unexpected(
             Error::system("make the directory", path.parent_path().native(), error.value()));
     }
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return std::unexpected(Error::system("open the engine's page", path.native()));
     }
@@ -67,6 +67,11 @@ Result<PageFile> PageFile::open(const std::filesystem::path &path, std::string_v
         return fail("instance " + std::string(instance) + " has a running engine already" +
                     (pid == 0 ? "" : ", process " + std::to_string(pid)) +
                     ": end that one first (" + path.native() + " is locked)");
+    }
+    // Whoever may read it could hold the lock, and be taken for the engine.
+    if (fchmod(fd, 0600) != 0) {
+        return std::unexpected(
+            Error::system("keep others from the engine's page", path.native()));
     }
     if (ftruncate(fd, sizeof(EnginePage)) != 0) {
         return std::unexpected(Error::system("size the engine's page", path.native()));

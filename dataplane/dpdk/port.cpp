@@ -1,5 +1,6 @@
 #include "dataplane/dpdk/port.hpp"
 
+#include <net/if.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -308,6 +309,9 @@ bool Port::look_again()
 {
     const auto found = netdev(interface_);
     const uint32_t before = ifindex();
+    if (is_started_ && tap_ && if_nametoindex(tap_->name().c_str()) == 0) {
+        return false;  // somebody has taken the tap away, and with it the way to the kernel
+    }
     if (!found) {
         is_up_ = false;
         return true;

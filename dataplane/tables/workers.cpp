@@ -53,8 +53,9 @@ bool wait_for_workers(const Tables &tables, std::chrono::milliseconds longest)
 void forget_workers(const TablesView &tables)
 {
     for (const auto &epoch : epochs_of(tables)) {
-        if (const uint64_t now = epoch.load(); now % 2 == 1) {
-            epoch.store(now + 1);
+        // Unless its worker lives after all, and is further already.
+        if (uint64_t now = epoch.load(); now % 2 == 1) {
+            epoch.compare_exchange_strong(now, now + 1);
         }
     }
 }

@@ -257,6 +257,18 @@ TEST_F(EngineTest, ThatHangsIsKilled)
     ASSERT_TRUE(eventually([&] { return count("engine_ended") == 1; }));
 }
 
+// The one of these tests writes its page once, as one that is stopped.
+TEST_F(EngineTest, ThatSaysNothingMoreIsAProblemAndThenKilled)
+{
+    ASSERT_TRUE(engine_->require(wish(), true));
+    const pid_t silent = pid();
+    EXPECT_TRUE(eventually(
+        [&] { return engine_->problem().find("hangs or is stopped") != std::string::npos; }));
+    EXPECT_EQ(pid(), silent);
+    EXPECT_TRUE(eventually([&] { return pid() != 0 && pid() != silent; }));
+    EXPECT_EQ(count("engine_ended"), 1U);
+}
+
 TEST_F(EngineTest, TellsOfLinks)
 {
     ASSERT_TRUE(engine_->require(wish(), true));
@@ -359,10 +371,13 @@ TEST(EngineFiles, ThatAreDamagedAreNoPages)
     EXPECT_EQ(page_text(read->message).size(), page.message.size());
     page.sequence = 7;  // whoever wrote it was killed at that
     write();
-    EXPECT_TRUE(file.read());
+    EXPECT_FALSE(file.read());
+    page.sequence = 8;
+    page.pid = 17;
     page.version++;
     write();
     EXPECT_FALSE(file.read());
+    EXPECT_EQ(file.pid(), 17U) << "of whatever version";
     std::filesystem::remove(path);
 }
 
