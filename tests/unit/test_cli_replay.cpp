@@ -74,9 +74,36 @@ TEST_F(ReplayProgram, WritesWhatLeavesTheSameEachTime)
     EXPECT_EQ(replay("--out " + out + " --engine dpdk").exit, 0);
     EXPECT_EQ(slurp(out), first);
     EXPECT_EQ(first.size(), 24U + 100 * (16 + 74));
-    const auto onto_itself = replay("--out " + capture_);
-    EXPECT_EQ(onto_itself.exit, 1);
-    EXPECT_TRUE(onto_itself.err.contains("it is the capture that is read"));
+}
+
+TEST_F(ReplayProgram, WritesOverNothingThatItReads)
+{
+    const std::string other = files_.path("other.yaml");
+    std::ofstream(other) << kConfiguration;
+    const std::string link = files_.path("link");
+    std::filesystem::create_hard_link(capture_, link);
+    const auto refused = [&](const std::string &arguments, const std::string &why) {
+        const auto ran = replay(arguments);
+        EXPECT_EQ(ran.exit, 1) << arguments;
+        EXPECT_TRUE(ran.err.contains("cannot write to")) << ran.err;
+        EXPECT_TRUE(ran.err.contains(why)) << ran.err;
+    };
+    for (const std::string option : {"--out ", "--flows "}) {
+        refused(option + capture_, "it is the capture that is read");
+        refused(option + link, "it is the capture that is read");
+        refused(option + configuration_, "it is the configuration that is read");
+    }
+    refused("--out " + other + " --compare " + other, "that is compared");
+    const std::string made = files_.path("new");
+    refused("--out " + made + " --flows " + files_.path(".").string() + "/new", "of --out");
+    const auto piped =
+        run("replay - " + configuration_ + " --out " + capture_ + " <" + capture_);
+    EXPECT_EQ(piped.exit, 1) << piped.err;
+    EXPECT_EQ(slurp(capture_), std::string(bytes_.begin(), bytes_.end()));
+    EXPECT_EQ(slurp(configuration_), kConfiguration);
+    EXPECT_FALSE(std::filesystem::exists(made));
+    EXPECT_EQ(replay("--out /dev/null --flows /dev/null").exit, 0);
+    EXPECT_EQ(replay("--out -").exit, 2);
 }
 
 TEST_F(ReplayProgram, UsesWhatCanBeReadOfADamagedCapture)
@@ -142,6 +169,22 @@ TEST_F(ReplayProgram, ComparesBuilds)
     ASSERT_EQ(other.exit, 0) << other.err;
     EXPECT_EQ(json::parse(other.out).at("comparison").at("elsewhere"), 1);
 
+    const auto changed_by = [&](const std::string &filter) {
+        std::ofstream(build) << "#!/bin/sh\n" GUIDEWAY_PROGRAM " \"$@\" | " + filter + "\n";
+        return replay("--compare-with " + build);
+    };
+    for (const auto &[filter, why] :
+         {std::pair{"sed 7d", "there are 99 of 100 flows"},
+          {"sed '7s/}$//'", "line 7 is neither a flow nor the end"},
+          {"sed '7s/\"packets\":1/\"packets\":\"1\"/'", "line 7 is neither"},
+          {"sed '102s/\"packets\":100/\"packets\":98/'",
+           "98 packets of it, and this build 100 packets of it"},
+          {"sed '102s/\"damage\":null/\"damage\":{\"packet\":101}/'",
+           "100 packets of it, damaged in packet 101, and this build"}}) {
+        const auto ran = changed_by(filter);
+        EXPECT_EQ(ran.exit, 1) << filter << ran.out;
+        EXPECT_TRUE(ran.err.contains(why)) << filter << ran.err;
+    }
     std::ofstream(build) << "#!/bin/sh\n" GUIDEWAY_PROGRAM " \"$@\" | head -5\n";
     const auto cut = replay("--compare-with " + build);
     EXPECT_EQ(cut.exit, 1);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tools/guideway/members.hpp"
 
 namespace guideway::cli {
@@ -20,6 +22,12 @@ constexpr const char *kMeanings[] = {
     GW_REASON_LIST(GW_REASON_MEANING)
 #undef GW_REASON_MEANING
 };
+
+// Members of a flow.
+constexpr const char *kStrings[] = {"flow",    "service", "backend",
+                                    "address", "reason",  "digest"};
+constexpr const char *kNumbers[] = {"first_packet", "packets", "forwarded",
+                                    "refused",      "others",  "moves"};
 
 // As it is: not for a terminal.
 std::string string_of(const json &object, const char *key)
@@ -84,7 +92,13 @@ json to_json(const FlowResult &flow)
 
 std::optional<FlowResult> flow_from_json(const json &line)
 {
-    if (!member(line, "flow").is_string()) {
+    // Each version has these.
+    const auto is_string = [&](const char *key) { return member(line, key).is_string(); };
+    const auto is_number = [&](const char *key) {
+        return member(line, key).is_number_unsigned();
+    };
+    if (!std::ranges::all_of(kStrings, is_string) ||
+        !std::ranges::all_of(kNumbers, is_number)) {
         return std::nullopt;
     }
     return FlowResult{.flow = string_of(line, "flow"),

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 
@@ -85,26 +86,47 @@ struct Read {
     json first;
     json last;
     bool is_understood = true;
+    uint64_t flows = 0;
+    std::string problem;  // of a line that is none of these
 };
 
+void read_line(json line, uint64_t number_of_it, Read &read,
+               const std::function<void(FlowResult)> &visit)
+{
+    if (number_of_it == 1) {
+        read.first = std::move(line);
+        read.is_understood = text(read.first, "format") == kFlowsFormat &&
+                             number(read.first, "version") == kFlowsVersion;
+    } else if (auto flow = read.last.is_null() ? flow_from_json(line) : std::nullopt) {
+        read.flows++;
+        visit(std::move(*flow));
+    } else if (read.last.is_null() && truth(line, "end")) {
+        read.last = std::move(line);
+    } else {
+        read.problem = fmt::format("line {} is neither a flow nor the end", number_of_it);
+    }
+}
+
+// To the end, also behind what is not understood: what the program itself says of it is better.
 Read read_lines(FILE *out, const std::function<void(FlowResult)> &visit)
 {
     Read read;
     char *line = nullptr;
     size_t room = 0;
-    while (getline(&line, &room, out) > 0) {
-        json parsed = json::parse(line, nullptr, false);
-        if (read.first.is_null()) {
-            read.first = std::move(parsed);
-            read.is_understood = text(read.first, "format") == kFlowsFormat &&
-                                 number(read.first, "version") == kFlowsVersion;
-        } else if (auto flow = read.is_understood ? flow_from_json(parsed) : std::nullopt) {
-            visit(std::move(*flow));
-        } else if (truth(parsed, "end")) {
-            read.last = std::move(parsed);
+    for (uint64_t lines = 1; getline(&line, &room, out) > 0; lines++) {
+        if (read.is_understood && read.problem.empty()) {
+            read_line(json::parse(line, nullptr, false), lines, read, visit);
         }
     }
     free(line);
+    if (read.problem.empty() && std::ferror(out) != 0) {
+        read.problem = std::generic_category().message(errno);
+    }
+    if (read.problem.empty() && !read.last.is_null() &&
+        number(read.last, "flows") != read.flows) {
+        read.problem =
+            fmt::format("there are {} of {} flows", read.flows, number(read.last, "flows"));
+    }
     return read;
 }
 
@@ -133,11 +155,16 @@ Outcome<OtherBuild> replay_with(const std::string &program,
             "{} writes its flows in another form than this build reads (version {})", program,
             kFlowsVersion)));
     }
+    if (!read.problem.empty()) {
+        return std::unexpected(failed(
+            fmt::format("cannot read the flows that {} writes: {}", program, read.problem)));
+    }
     if (read.last.is_null()) {
         return std::unexpected(failed(program + " ended before it had written all flows"));
     }
     return OtherBuild{.version = text(read.first, "build"),
-                      .packets_beyond = number(read.last, "packets_beyond")};
+                      .packets_beyond = number(read.last, "packets_beyond"),
+                      .capture = member(read.last, "capture")};
 }
 
 }  // namespace guideway::cli

@@ -8,11 +8,13 @@
 
 #include "dataplane/replay/writer.hpp"
 #include "tools/guideway/input.hpp"
+#include "tools/guideway/members.hpp"
 #include "tools/guideway/text.hpp"
 #include "tools/replay/compare.hpp"
 #include "tools/replay/explain.hpp"
 #include "tools/replay/flows.hpp"
 #include "tools/replay/other_build.hpp"
+#include "tools/replay/outputs.hpp"
 #include "tools/replay/progress.hpp"
 #include "tools/replay/report.hpp"
 
@@ -34,6 +36,16 @@ bool leaves(const replay::Ran &ran)
            ran.decision.verdict == replay::Verdict::kRedirect;
 }
 
+// How far a build came in the capture: "100 packets of it, damaged in packet 101".
+std::string reach_text(const json &capture)
+{
+    std::string reach = count_text(number(capture, "packets"), "packet") + " of it";
+    if (const json &damage = member(capture, "damage"); damage.is_object()) {
+        reach += fmt::format(", damaged in packet {}", count(damage, "packet"));
+    }
+    return reach;
+}
+
 // Zeros in place of what was not captured stay at the end of what keeps its length; an answer
 // quotes only the beginning.
 size_t missing_bytes(const replay::Frame &frame, const replay::Ran &ran)
@@ -52,6 +64,7 @@ class ReplayVerb {
 
   private:
     [[nodiscard]] Outcome<std::unique_ptr<World>> world_of(const std::string &file) const;
+    [[nodiscard]] Outcome<void> check_files() const;
     [[nodiscard]] Outcome<void> open_out();
     // Runs the whole capture.
     [[nodiscard]] Outcome<void> go();
@@ -93,15 +106,22 @@ Outcome<std::unique_ptr<World>> ReplayVerb::world_of(const std::string &file) co
                         .mtu_bytes = asked_.mtu});
 }
 
+Outcome<void> ReplayVerb::check_files() const
+{
+    const NamedFile inputs[] = {
+        {.path = asked_.capture, .noun = "the capture that is read"},
+        {.path = options_.file, .noun = "the configuration that is read"},
+        {.path = asked_.compare, .noun = "the configuration that is compared"}};
+    const NamedFile outputs[] = {
+        {.path = asked_.out, .noun = "the file of --out"},
+        {.path = asked_.flows == "-" ? "" : asked_.flows, .noun = "the file of --flows"}};
+    return check_outputs(inputs, outputs);
+}
+
 Outcome<void> ReplayVerb::open_out()
 {
     if (asked_.out.empty()) {
         return {};
-    }
-    std::error_code error;
-    if (std::filesystem::equivalent(asked_.out, asked_.capture, error)) {
-        return std::unexpected(failed(
-            fmt::format("cannot write to {}: it is the capture that is read", asked_.out)));
     }
     auto out = replay::CaptureWriter::create(asked_.out);
     if (!out) {
@@ -271,11 +291,19 @@ Outcome<void> ReplayVerb::compare_builds() const
     if (!other) {
         return std::unexpected(other.error());
     }
+    json body = comparison_report(comparison);
+    const std::string ours = reach_text(body.at("capture"));
+    if (const std::string theirs = reach_text(other->capture); theirs != ours) {
+        return std::unexpected(failed(fmt::format(
+            "cannot compare with {}: it reads the capture {} otherwise, {}, and this "
+            "build {}",
+            asked_.compare_with, asked_.capture, theirs, ours)));
+    }
     while (next < flows.flows().size()) {
         add_next();
     }
     comparison.finish();
-    json body = comparison_report(comparison);
+    body["comparison"] = comparison.to_json();
     body["first"] = fmt::format("this build ({})", GUIDEWAY_VERSION);
     body["second"] = fmt::format("{} ({})", asked_.compare_with, other->version);
     body["comparison"]["packets_beyond"] =
@@ -301,6 +329,9 @@ Outcome<void> ReplayVerb::print_flows() const
 
 Outcome<void> ReplayVerb::run()
 {
+    if (auto checked = check_files(); !checked) {
+        return checked;
+    }
     auto reader = replay::CaptureReader::open(asked_.capture);
     if (!reader) {
         return std::unexpected(failed(std::move(reader.error().message)));
@@ -359,6 +390,9 @@ Outcome<void> replay_verb(const Options &options, const Streams &streams)
     if (!asked.compare_with.empty() && (asked.capture == "-" || options.file == "-")) {
         return usage(
             "--compare-with reads both files twice: standard input can be neither of them");
+    }
+    if (asked.out == "-") {
+        return usage("--out needs the name of a file: standard output is for the report");
     }
     if (asked.flows == "-" && options.json) {
         return usage(
