@@ -59,7 +59,4 @@ class Engine {
 [[nodiscard]] Result<std::unique_ptr<Engine>> native_engine(const gw_capacity &capacity,
                                                             const gw_hash_key &hash_key);
 
-// The verdict of a reason, as gw_process() has it, of what does not leave by another interface.
-[[nodiscard]] Verdict verdict_of(gw_reason reason);
-
 }  // namespace guideway::replay

@@ -32,6 +32,14 @@ void read_link(std::span<const uint8_t> frame, Dissection &found)
     found.l3_offset = at + 2;
 }
 
+// Of an error the flow is in what it quotes (RFC 792, RFC 4443 section 2.1).
+bool is_icmp_error(uint8_t type, bool is_ipv6)
+{
+    return is_ipv6 ? type >= GW_ICMPV6_UNREACHABLE && type <= GW_ICMPV6_PARAMETER_PROBLEM
+                   : type == GW_ICMP_UNREACHABLE || type == GW_ICMP_TIME_EXCEEDED ||
+                         type == GW_ICMP_PARAMETER_PROBLEM;
+}
+
 void read_l4(std::span<const uint8_t> frame, size_t at, Dissection &found)
 {
     const uint8_t protocol = found.flow.protocol;
@@ -48,10 +56,13 @@ void read_l4(std::span<const uint8_t> frame, size_t at, Dissection &found)
             found.tcp_flags = frame[at + GW_TCP_FLAGS_OFFSET];
         }
     } else if (is_icmp) {
-        found.deciding_bytes =
-            at + GW_ICMP_BYTES + (found.flow.is_ipv6 ? GW_IPV6_BYTES : GW_IPV4_BYTES) + 8;
+        found.deciding_bytes = at + GW_ICMP_BYTES;
         if (at < frame.size()) {
             found.icmp_type = frame[at];
+            if (is_icmp_error(frame[at], found.flow.is_ipv6)) {
+                found.deciding_bytes +=
+                    (found.flow.is_ipv6 ? GW_IPV6_BYTES : GW_IPV4_BYTES) + 8;
+            }
         }
     }
 }

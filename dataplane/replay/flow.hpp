@@ -44,7 +44,7 @@ struct Dissection {
     std::optional<uint8_t> tcp_flags;
     std::optional<uint8_t> icmp_type;
     // Of the frame, to the end of the last header that decides on it, as far as it is known; for
-    // TCP the fixed header, for ICMP what errors quote.
+    // TCP the fixed header, for ICMP errors what they quote.
     size_t deciding_bytes = 0;
 };
 [[nodiscard]] Dissection dissect(std::span<const uint8_t> frame);

@@ -75,12 +75,6 @@ Result<std::unique_ptr<Engine>> native_engine(const gw_capacity &capacity,
     return std::make_unique<NativeEngine>(std::move(*tables));
 }
 
-Verdict verdict_of(gw_reason reason)
-{
-    return reason == GW_REASON_FORWARDED ? Verdict::kSend
-                                         : to_verdict(gw_reason_verdict(reason));
-}
-
 std::string_view name_of(Verdict verdict)
 {
     switch (verdict) {

@@ -36,11 +36,13 @@ void count(Decisions &decisions, const Decision &decision, uint64_t bytes)
 
 void Tally::add(const Frame &frame, std::span<const Ran> ran)
 {
-    bool is_ours = false;
+    const bool is_ours = std::ranges::any_of(ran, [](const Ran &one) {
+        return one.decision.reason != GW_REASON_NOT_OURS &&
+               one.decision.reason != GW_REASON_INACTIVE;
+    });
+    const auto found = is_ours ? dissect(frame.bytes) : Dissection{};
     for (size_t lane = 0; lane < ran.size(); lane++) {
-        count(lanes_[lane], ran[lane].decision, frame.packet.original_bytes);
-        is_ours = is_ours || (ran[lane].decision.reason != GW_REASON_NOT_OURS &&
-                              ran[lane].decision.reason != GW_REASON_INACTIVE);
+        count(lanes_[lane], ran[lane].decision, found.packet_bytes);
     }
     for (size_t lane = 1; lane < ran.size(); lane++) {
         if (!is_same(ran[0], ran[lane])) {
@@ -51,8 +53,8 @@ void Tally::add(const Frame &frame, std::span<const Ran> ran)
     if (!is_ours) {
         return;
     }
-    const uint32_t flow = flows_.note(dissect(frame.bytes).flow, frame.packet.number,
-                                      frame.packet.original_bytes);
+    const uint32_t flow =
+        flows_.note(found.flow, frame.packet.number, frame.packet.original_bytes);
     for (uint32_t lane = 0; flow != kNone && lane < ran.size(); lane++) {
         flows_.decide(flow, lane, ran[lane]);
     }

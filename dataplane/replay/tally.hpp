@@ -15,7 +15,7 @@ namespace guideway::replay {
 
 struct Traffic {
     uint64_t packets = 0;
-    uint64_t bytes = 0;  // of frames as they came in
+    uint64_t bytes = 0;  // of IP packets as they came in, as the core counts them
 };
 
 // Of one engine.

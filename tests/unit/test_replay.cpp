@@ -217,19 +217,48 @@ TEST_F(Replay, ReportsTheBalanceOfTheRing)
     const auto report = world_json(*world, tally, 0);
     const auto &service = report.at("services").at(0);
     EXPECT_EQ(service.at("forwarded"), 2000);
+    EXPECT_EQ(service.at("bytes"), 2000 * 40);
+    uint64_t bytes = 0;
     EXPECT_EQ(service.at("flows"), 1000);
     uint64_t flows = 0;
     uint64_t slots = 0;
     for (const auto &backend : service.at("backends")) {
         flows += backend.at("flows").get<uint64_t>();
         slots += backend.at("slots").get<uint64_t>();
+        bytes += backend.at("bytes").get<uint64_t>();
         EXPECT_NEAR(backend.at("flows_share").get<double>(), 1.0 / 3, 0.06);
         EXPECT_EQ(backend.at("packets").get<uint64_t>(),
                   2 * backend.at("flows").get<uint64_t>());
     }
     EXPECT_EQ(flows, 1000U);
     EXPECT_EQ(slots, 1009U);
+    EXPECT_EQ(bytes, 2000U * 40) << "of IP packets, as the service's";
     EXPECT_EQ(report.at("verdicts").at("send"), 2000);
+}
+
+TEST_F(Replay, AnswersPingsThatTheCaptureHasCut)
+{
+    Bytes ping = {0x45, 0, 0,   84, 0,   1,  0, 0, 64,   1,    0, 0, 198, 51,
+                  100,  7, 203, 0,  113, 10, 8, 0, 0x12, 0x34, 0, 1, 0,   1};
+    ping.resize(84, 0x61);
+    Bytes ping6 = {0x60, 0, 0, 0, 0, 64, 58, 64};
+    replay::put(ping6, {0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7});
+    replay::put(ping6, {0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10});
+    replay::put(ping6, {128, 0, 0x12, 0x34, 0, 1, 0, 1});
+    ping6.resize(104, 0x61);
+    auto world =
+        world_of(with(kConfiguration, "  - name: quic\n    listen: udp://203.0.113.10:443",
+                      "  - name: quic\n    listen: udp://[2001:db8::10]:443"));
+    Bytes file = replay::pcap_file();
+    for (const auto &whole : {replay::ethernet(ping), replay::ethernet(ping6, 0x86dd)}) {
+        // To the end of the ICMP header, and no byte of the data.
+        const auto headers = static_cast<ptrdiff_t>(whole.size() - 56);
+        replay::add_packet(file, 0, 0, {whole.begin(), whole.begin() + headers},
+                           static_cast<uint32_t>(whole.size()));
+    }
+    const auto tally = run({world.get()}, file);
+    EXPECT_EQ(tally.decisions(0).reasons[GW_REASON_MALFORMED], 0U);
+    EXPECT_EQ(tally.decisions(0).reasons[GW_REASON_ECHO_REPLIED], 2U);
 }
 
 TEST_F(Replay, TellsTheStoryOfAPacket)
