@@ -44,14 +44,35 @@ std::string link_text(int type)
     return name != nullptr ? name : "link type " + std::to_string(type);
 }
 
-uint64_t to_ns(const timeval &time)
+// The nearest to what is asked for. A pcap file has seconds of 32 bits without a sign, which come
+// with one.
+uint64_t to_ns(const timeval &time, bool is_pcapng, bool &is_clamped)
 {
-    const auto seconds =
-        time.tv_sec < 0 ? 0 : std::min(static_cast<uint64_t>(time.tv_sec), kSecondsMax);
+    const auto clamp = [&](int64_t value, uint64_t max) {
+        is_clamped = is_clamped || value < 0 || static_cast<uint64_t>(value) > max;
+        return value < 0 ? 0 : std::min(static_cast<uint64_t>(value), max);
+    };
+    const int64_t seconds =
+        is_pcapng ? int64_t{time.tv_sec} : int64_t{static_cast<uint32_t>(time.tv_sec)};
     // Nanoseconds, by the precision that was asked for.
-    const auto rest =
-        time.tv_usec < 0 ? 0 : std::min(static_cast<uint64_t>(time.tv_usec), kSecondNs - 1);
-    return seconds * kSecondNs + rest;
+    return clamp(seconds, kSecondsMax) * kSecondNs + clamp(time.tv_usec, kSecondNs - 1);
+}
+
+// libpcap has one link type and one snapshot length for a whole file; pcapng has them for each
+// interface.
+std::string words_of(const std::string &libpcap)
+{
+    if (libpcap.contains("different from the type of the first interface")) {
+        return "an interface of another link type than the first begins here; write the "
+               "packets "
+               "of each interface to a file of their own";
+    }
+    if (libpcap.contains("different from the snapshot length of the first interface")) {
+        return "an interface of another snapshot length than the first begins here; convert "
+               "the "
+               "capture to pcap, or write the packets of each interface to a file of their own";
+    }
+    return "";
 }
 
 }  // namespace
@@ -65,6 +86,7 @@ struct CaptureReader::Source {
     uint64_t file_bytes_read = 0;
     uint64_t position = 0;  // of what the stream was given
     std::string problem;    // of reading or uncompressing
+    std::array<uint8_t, 4> magic{};
     std::vector<char> stream_buffer = std::vector<char>(kBufferBytes);
 
     Source() = default;
@@ -100,6 +122,11 @@ struct CaptureReader::Source {
         return at < 0 ? position : static_cast<uint64_t>(at);
     }
 
+    [[nodiscard]] bool is_pcapng() const
+    {
+        return magic == std::array<uint8_t, 4>{0x0a, 0x0d, 0x0d, 0x0a};
+    }
+
     static ssize_t read(void *cookie, char *to, size_t count)
     {
         auto &self = *static_cast<Source *>(cookie);
@@ -108,6 +135,9 @@ struct CaptureReader::Source {
         if (got == 0 && !self.problem.empty()) {
             errno = EIO;
             return -1;
+        }
+        for (size_t i = 0; i < got && self.position + i < self.magic.size(); i++) {
+            self.magic[self.position + i] = static_cast<uint8_t>(to[i]);
         }
         self.position += got;
         return static_cast<ssize_t>(got);
@@ -164,13 +194,30 @@ struct CaptureReader::Source {
         return count;
     }
 
-    // Another compressed file may follow the one that has ended; anything else is not looked at.
+    // Another compressed file may follow the one that has ended, or zeros to the end.
     bool begin_next()
     {
         while (left_ < 2 && refill()) {
         }
         is_inside_ = is_gzip() && inflateReset(&inflater_) == Z_OK;
+        if (!is_inside_) {
+            skip_padding();
+        }
         return is_inside_;
+    }
+
+    void skip_padding()
+    {
+        while (left_ > 0 || refill()) {
+            if (input_[next_] != 0) {
+                problem = "what follows the compressed data, at byte " +
+                          std::to_string(file_bytes_read - left_) +
+                          " of the file, is not compressed by gzip";
+                return;
+            }
+            next_++;
+            left_--;
+        }
     }
 
     size_t uncompress(char *to, size_t count)
@@ -294,8 +341,11 @@ std::optional<CapturedPacket> CaptureReader::next()
         return std::nullopt;
     }
     packets_++;
+    bool is_clamped = false;
+    const uint64_t timestamp_ns = to_ns(header->ts, source_->is_pcapng(), is_clamped);
     return CapturedPacket{.number = packets_,
-                          .timestamp_ns = to_ns(header->ts),
+                          .timestamp_ns = timestamp_ns,
+                          .is_time_clamped = is_clamped,
                           .offset = offset,
                           .original_bytes = std::max(header->len, header->caplen),
                           .bytes = {data, header->caplen}};
@@ -304,11 +354,15 @@ std::optional<CapturedPacket> CaptureReader::next()
 void CaptureReader::note_end(uint64_t offset, bool is_error)
 {
     is_over_ = true;
-    if (is_error || !source_->problem.empty()) {
-        damage_ = Damage{.offset = offset,
-                         .packet = packets_ + 1,
-                         .message = source_->problem.empty() ? pcap_geterr(capture_.get())
-                                                             : source_->problem};
+    if (!is_error && source_->problem.empty()) {
+        return;
+    }
+    damage_ = Damage{.offset = offset, .packet = packets_ + 1, .message = source_->problem};
+    if (damage_->message.empty()) {
+        const std::string why = pcap_geterr(capture_.get());
+        const std::string words = words_of(why);
+        damage_->is_corrupt = words.empty();
+        damage_->message = words.empty() ? why : words;
     }
 }
 

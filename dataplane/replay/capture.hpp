@@ -25,9 +25,10 @@ enum class Link : uint8_t {
 };
 
 struct CapturedPacket {
-    uint64_t number = 0;        // from 1, as packet analysers count
-    uint64_t timestamp_ns = 0;  // since 1970
-    uint64_t offset = 0;        // of its record, in the uncompressed capture
+    uint64_t number = 0;           // from 1, as packet analysers count
+    uint64_t timestamp_ns = 0;     // since 1970
+    bool is_time_clamped = false;  // the file has one before 1970, after 2262, or none at all
+    uint64_t offset = 0;           // of its record, in the uncompressed capture
     uint64_t original_bytes = 0;
     std::span<const uint8_t> bytes;  // that were captured; until the next is asked for
 };
@@ -37,6 +38,7 @@ struct Damage {
     uint64_t offset = 0;  // in the uncompressed capture
     uint64_t packet = 0;  // that could not be read, from 1
     std::string message;
+    bool is_corrupt = true;  // or else only more than this reader reads
 };
 
 class CaptureReader {

@@ -2,7 +2,21 @@
 
 #include <algorithm>
 
+#include "dataplane/core/wire.h"
+#include "dataplane/replay/flow.hpp"
+
 namespace guideway::replay {
+namespace {
+
+// Of others than IP all that decides is there.
+bool is_cut_in_headers(std::span<const uint8_t> frame)
+{
+    const auto found = dissect(frame);
+    return found.l3_offset > frame.size() || found.ether_type == GW_ETHERTYPE_IPV4 ||
+           found.ether_type == GW_ETHERTYPE_IPV6;
+}
+
+}  // namespace
 
 uint64_t CaptureClock::at(uint64_t timestamp_ns)
 {
@@ -48,6 +62,7 @@ void Frames::count(const Frame &frame)
     counts_.last_ns = std::max(counts_.last_ns, time);
     counts_.packets++;
     counts_.bytes += frame.packet.original_bytes;
+    counts_.times_clamped += frame.packet.is_time_clamped ? 1 : 0;
     switch (frame.unusable) {
         case Unusable::kShort:
             counts_.too_short++;
@@ -63,7 +78,8 @@ void Frames::count(const Frame &frame)
     }
     if (frame.missing_bytes > 0) {
         counts_.cut++;
-    } else if (frame.packet.bytes.size() < frame.packet.original_bytes) {
+    } else if (frame.packet.bytes.size() < frame.packet.original_bytes &&
+               is_cut_in_headers(frame.bytes)) {
         counts_.cut_headers++;
     }
 }

@@ -46,11 +46,12 @@ struct FrameCounts {
     uint64_t bytes = 0;        // as they were on the wire
     uint64_t cut = 0;          // by the capture's snapshot length; filled with zeros
     uint64_t cut_headers = 0;  // those of which even headers are missing
-    uint64_t too_short = 0;    // not replayed
-    uint64_t too_long = 0;     // not replayed
-    uint64_t foreign = 0;      // not replayed
-    uint64_t first_ns = 0;     // the least and
-    uint64_t last_ns = 0;      // the greatest time
+    uint64_t times_clamped = 0;
+    uint64_t too_short = 0;  // not replayed
+    uint64_t too_long = 0;   // not replayed
+    uint64_t foreign = 0;    // not replayed
+    uint64_t first_ns = 0;   // the least and
+    uint64_t last_ns = 0;    // the greatest time
 };
 
 class Frames {

@@ -1,4 +1,4 @@
-// Captures as they come: read, made Ethernet, given a time, and written.
+// Captures as they come: read, made Ethernet, and given a time.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -6,7 +6,6 @@
 
 #include "dataplane/replay/flow_table.hpp"
 #include "dataplane/replay/frames.hpp"
-#include "dataplane/replay/writer.hpp"
 #include "tests/unit/capture_fixture.hpp"
 
 namespace guideway::replay {
@@ -183,6 +182,70 @@ TEST_F(Capture, MayBeSeveralCompressedFilesBehindEachOther)
     const auto content = read(both);
     EXPECT_EQ(content.packets.size(), 2U);
     EXPECT_FALSE(content.damage);
+}
+
+TEST_F(Capture, ThatOtherDataFollowIsDamaged)
+{
+    Bytes file = pcap_file();
+    add_packet(file, 0, 0, frame_of(1, 1));
+    for (const size_t padding : {0, 1, 300'000}) {
+        Bytes whole = gzip(file);
+        whole.resize(whole.size() + padding);
+        const std::string at = "at byte " + std::to_string(whole.size()) + " of the file";
+        put(whole, {'x'});
+        const auto content = read(whole);
+        EXPECT_EQ(content.packets.size(), 1U);
+        ASSERT_TRUE(content.damage) << padding;
+        EXPECT_TRUE(content.damage->message.contains(at)) << content.damage->message;
+        EXPECT_TRUE(content.damage->is_corrupt);
+    }
+}
+
+TEST_F(Capture, HasTimesUpTo2106AndSaysWhichAreNone)
+{
+    Bytes file = pcap_file(kEthernetType, kNanoseconds);
+    add_packet(file, 0x7fffffff, 0, frame_of(1, 1));
+    add_packet(file, 0x80000000, 0, frame_of(1, 1));
+    add_packet(file, 0xffffffff, 999'999'999, frame_of(1, 1));
+    add_packet(file, 5, 1'000'000'000, frame_of(1, 1));
+    FrameCounts counts;
+    const auto found = frames(file, counts);
+    ASSERT_EQ(found.size(), 4U);
+    EXPECT_EQ(found[1].first.packet.timestamp_ns, 0x80000000 * uint64_t{1'000'000'000});
+    EXPECT_EQ(found[2].first.packet.timestamp_ns,
+              0xffffffff * uint64_t{1'000'000'000} + 999'999'999);
+    EXPECT_EQ(found[3].first.packet.timestamp_ns, 5'999'999'999U);
+    EXPECT_EQ(counts.times_clamped, 1U);
+
+    Bytes late = pcapng_file();
+    add_enhanced_packet(late, UINT64_MAX, frame_of(1, 1));
+    EXPECT_EQ(frames(late, counts).size(), 1U);
+    EXPECT_EQ(counts.times_clamped, 1U);
+}
+
+TEST_F(Capture, OfUnlikeInterfacesIsNotCorrupt)
+{
+    const auto with_interface = [](uint16_t link, uint32_t snapshot) {
+        Bytes file = pcapng_file();
+        add_enhanced_packet(file, 1, frame_of(1, 1));
+        Bytes interface;
+        put16(interface, link);
+        put16(interface, 0);
+        put32(interface, snapshot);
+        add_block(file, 1, interface);
+        add_enhanced_packet(file, 2, frame_of(1, 2));
+        return file;
+    };
+    EXPECT_FALSE(read(with_interface(kEthernetType, 262144)).damage);
+    for (const auto &[file, why] :
+         {std::pair{with_interface(kEthernetType, 96), "another snapshot length"},
+          {with_interface(kRawType, 262144), "another link type"}}) {
+        const auto content = read(file);
+        EXPECT_EQ(content.packets.size(), 1U);
+        ASSERT_TRUE(content.damage);
+        EXPECT_FALSE(content.damage->is_corrupt);
+        EXPECT_TRUE(content.damage->message.contains(why)) << content.damage->message;
+    }
 }
 
 TEST_F(Capture, ThatClaimsAHugePacketIsDamagedThere)
@@ -394,47 +457,6 @@ TEST(ReplayClock, SurvivesWrongTimes)
     EXPECT_EQ(clock.leaps(), 1U);
     EXPECT_EQ(clock.at(kBegin + 1'000), kClockBegins + kLeapMax);
     EXPECT_EQ(clock.at(kBegin + 3'000), kClockBegins + kLeapMax + 2'000) << "it goes on";
-}
-
-TEST_F(Capture, IsWrittenAsItWasRead)
-{
-    const auto write = [&](const std::string &name) {
-        auto writer = CaptureWriter::create(files_.path(name)).value();
-        writer.write(1'700'000'000'123'456'789, frame_of(1, 1000), 0);
-        writer.write(1'700'000'001'000'000'000, frame_of(1, 1001, 2, 100), 60);
-        EXPECT_TRUE(writer.finish());
-        EXPECT_EQ(writer.packets(), 2U);
-    };
-    write("a.pcap");
-    write("b.pcap");
-    auto reader = CaptureReader::open(files_.path("a.pcap")).value();
-    auto packet = reader.next();
-    ASSERT_TRUE(packet);
-    EXPECT_EQ(packet->timestamp_ns, 1'700'000'000'123'456'789U);
-    EXPECT_TRUE(std::ranges::equal(packet->bytes, frame_of(1, 1000)));
-    packet = reader.next();
-    ASSERT_TRUE(packet);
-    EXPECT_EQ(packet->bytes.size(), 94U) << "what was not captured is not written";
-    EXPECT_EQ(packet->original_bytes, 154U);
-    EXPECT_FALSE(reader.next());
-
-    const auto bytes_of = [&](const std::string &name) {
-        std::ifstream file(files_.path(name), std::ios::binary);
-        return std::string{std::istreambuf_iterator<char>(file), {}};
-    };
-    EXPECT_EQ(bytes_of("a.pcap"), bytes_of("b.pcap"));
-}
-
-TEST(ReplayWriter, SaysWhenThereIsNoRoom)
-{
-    auto writer = CaptureWriter::create("/dev/full").value();
-    for (int i = 0; i < 100; i++) {
-        writer.write(0, frame_of(1, 1000, 2, 1000), 0);
-    }
-    const auto done = writer.finish();
-    ASSERT_FALSE(done);
-    EXPECT_TRUE(done.error().message.contains("No space left")) << done.error().message;
-    EXPECT_FALSE(CaptureWriter::create("/nowhere/at/all.pcap"));
 }
 
 TEST(ReplayFlows, AreToldApartUpToTheirBound)

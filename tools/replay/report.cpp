@@ -170,12 +170,14 @@ json capture_json(const std::string &file, const replay::Frames &frames)
          {{"too_short", counts.too_short},
           {"too_long", counts.too_long},
           {"no_ethernet_type", counts.foreign}}},
+        {"times_impossible", counts.times_clamped},
         {"times_back", frames.clock().times_back()},
         {"times_leapt", frames.clock().leaps()},
         {"damage", nullptr}};
     if (const auto &damage = frames.reader().damage()) {
         capture["damage"] = {{"offset", damage->offset},
                              {"packet", damage->packet},
+                             {"corrupt", damage->is_corrupt},
                              {"message", damage->message}};
     }
     return capture;

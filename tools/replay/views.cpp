@@ -39,6 +39,8 @@ std::string notes(const json &capture)
         {number(left_out, "too_long"),
          "longer than an engine takes (65,319 bytes): not replayed"},
         {number(left_out, "no_ethernet_type"), "without an Ethernet type: not replayed"},
+        {number(capture, "times_impossible"),
+         "of a time that no packet can have: taken as the nearest that one can"},
         {number(capture, "times_back"),
          "of an earlier time than the one before: the clock stood still for them"},
         {number(capture, "times_leapt"),
@@ -148,9 +150,18 @@ std::string limits_table(const json &world, bool colours)
     return table.empty() ? "" : "\n" + table.to_string(colours);
 }
 
+bool is_corrupt(const json &damage)
+{
+    const json &corrupt = member(damage, "corrupt");
+    return !corrupt.is_boolean() || corrupt.get<bool>();
+}
+
 std::string flows_line(const json &world)
 {
     const json &flows = member(world, "flows");
+    if (number(world, "packets") == 0) {
+        return "flows      none: no packet was replayed\n";
+    }
     if (number(flows, "count") == 0) {
         return "flows      none: no packet is for a service address of the configuration\n";
     }
@@ -189,7 +200,7 @@ std::string time_text(uint64_t timestamp_ns)
 
 std::string span_text(double seconds)
 {
-    if (seconds < 1) {
+    if (seconds < 0.9995) {  // what is more would be rounded to 1e+03
         return fmt::format("{:.3g} ms", seconds * 1e3);
     }
     return seconds < 60 ? fmt::format("{:.3g} s", seconds) : duration_text(seconds);
@@ -200,7 +211,8 @@ std::string damage_text(const json &capture)
     const json &damage = member(capture, "damage");
     const uint64_t packet = number(damage, "packet");
     return fmt::format(
-        "the capture {} is damaged at byte {}, in packet {}: {}; {}", text(capture, "file"),
+        "the capture {} {} at byte {}, in packet {}: {}; {}", text(capture, "file"),
+        is_corrupt(damage) ? "is damaged" : "is not corrupt, but is not read on",
         number(damage, "offset"), grouped(packet), text(damage, "message"),
         packet == 2 ? "the packet before it was replayed"
         : packet > 2
@@ -222,8 +234,8 @@ std::string capture_view(const json &capture, bool colours)
         view += "\n";
     }
     view += notes(capture);
-    if (member(capture, "damage").is_object()) {
-        view += coloured("damaged", Colour::kBad, colours) +
+    if (const json &damage = member(capture, "damage"); damage.is_object()) {
+        view += coloured(is_corrupt(damage) ? "damaged" : "unread ", Colour::kBad, colours) +
                 fmt::format("    at byte {}, in packet {}; what is before it was replayed\n",
                             number(member(capture, "damage"), "offset"),
                             count(member(capture, "damage"), "packet"));
