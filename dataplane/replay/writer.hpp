@@ -8,6 +8,7 @@
 #include <span>
 
 #include "dataplane/error.hpp"
+#include "dataplane/replay/new_file.hpp"
 
 struct pcap;
 struct pcap_dumper;
@@ -16,11 +17,13 @@ namespace guideway::replay {
 
 class CaptureWriter {
   public:
-    // A file that is there is written over.
+    // A file that is there is replaced by finish(), and stays as it is without.
     [[nodiscard]] static Result<CaptureWriter> create(const std::filesystem::path &file);
 
     // `missing_bytes` at the end of the frame are left out, but are part of its length.
-    void write(uint64_t timestamp_ns, std::span<const uint8_t> frame, size_t missing_bytes);
+    // Fails once something could not be written.
+    [[nodiscard]] Result<void> write(uint64_t timestamp_ns, std::span<const uint8_t> frame,
+                                     size_t missing_bytes);
 
     // Fails when something could not be written, now or before.
     [[nodiscard]] Result<void> finish();
@@ -35,10 +38,10 @@ class CaptureWriter {
         void operator()(pcap_dumper *dump) const;
     };
 
-    CaptureWriter(std::filesystem::path file, std::unique_ptr<pcap, ClosePcap> capture,
+    CaptureWriter(NewFile file, std::unique_ptr<pcap, ClosePcap> capture,
                   std::unique_ptr<pcap_dumper, CloseDump> dump);
 
-    std::filesystem::path file_;
+    NewFile file_;
     std::unique_ptr<pcap, ClosePcap> capture_;
     std::unique_ptr<pcap_dumper, CloseDump> dump_;
     uint64_t packets_ = 0;

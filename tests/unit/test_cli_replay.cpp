@@ -208,6 +208,10 @@ TEST_F(ReplayProgram, IsRefusedInOneLine)
     line(capture_ + " " + configuration_ + " --explain 0", 2);
     line(capture_ + " " + configuration_ + " --out /nowhere/out.pcap", 1);
     line(capture_ + " " + configuration_ + " --flows - --json", 2);
+    line(capture_ + " " + configuration_ + " --flows /nowhere/flows", 1);
+    line(capture_ + " " + configuration_ + " --out /dev/full", 1);
+    line(capture_ + " " + configuration_ + " --explain 1 --out " + files_.path("x").string(),
+         2);
     line(capture_, 2);
 }
 

@@ -263,14 +263,16 @@ void add_replay_verb(CLI::App &app, Options &options)
                      "native if not given")
         ->type_name("ENGINE")
         ->check(CLI::IsMember({"native", "xdp", "dpdk"}));
-    verb->add_option("--out", replay.out, "write what leaves to this file, as pcap")
-        ->type_name("PATH");
+    CLI::Option *out =
+        verb->add_option("--out", replay.out, "write what leaves to this file, as pcap")
+            ->type_name("PATH");
     CLI::Option *explain =
         verb->add_option("--explain", replay.explain,
                          "tell the story of this packet, the first being 1, in place of the "
                          "report")
             ->type_name("N")
-            ->check(whole_number(1, std::numeric_limits<int64_t>::max()));
+            ->check(whole_number(1, std::numeric_limits<int64_t>::max()))
+            ->excludes(out);
     CLI::Option *compare =
         verb->add_option("--compare", replay.compare,
                          "show which flows this other configuration would treat differently, "

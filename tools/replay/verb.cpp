@@ -65,7 +65,7 @@ class ReplayVerb {
   private:
     [[nodiscard]] Outcome<std::unique_ptr<World>> world_of(const std::string &file) const;
     [[nodiscard]] Outcome<void> check_files() const;
-    [[nodiscard]] Outcome<void> open_out();
+    [[nodiscard]] Outcome<void> open_outputs();
     // Runs the whole capture.
     [[nodiscard]] Outcome<void> go();
     [[nodiscard]] Outcome<void> step(const replay::Frame &frame);
@@ -74,7 +74,7 @@ class ReplayVerb {
     [[nodiscard]] json comparison_report(const Comparison &comparison) const;
     [[nodiscard]] Outcome<void> compare() const;
     [[nodiscard]] Outcome<void> compare_builds() const;
-    [[nodiscard]] Outcome<void> print_flows() const;
+    [[nodiscard]] Outcome<void> print_flows();
     // As JSON or as text.
     void print(const json &body, const std::string &text) const;
     // Prints it, and fails where the capture was damaged.
@@ -89,6 +89,7 @@ class ReplayVerb {
     std::optional<replay::Frames> frames_;
     std::optional<replay::Tally> tally_;
     std::optional<replay::CaptureWriter> out_;
+    std::optional<replay::NewFile> flows_file_;
     std::vector<replay::Ran> ran_;
     double seconds_ = 0;
 };
@@ -112,22 +113,35 @@ Outcome<void> ReplayVerb::check_files() const
         {.path = asked_.capture, .noun = "the capture that is read"},
         {.path = options_.file, .noun = "the configuration that is read"},
         {.path = asked_.compare, .noun = "the configuration that is compared"}};
+    const std::string flows = asked_.flows == "-" ? "" : asked_.flows;
+    const auto unfinished = [](const std::string &path) {
+        const std::string written = path.empty() ? path : replay::written_for(path).string();
+        return written == path ? "" : written;
+    };
     const NamedFile outputs[] = {
         {.path = asked_.out, .noun = "the file of --out"},
-        {.path = asked_.flows == "-" ? "" : asked_.flows, .noun = "the file of --flows"}};
+        {.path = unfinished(asked_.out), .noun = "the file of --out while it is written"},
+        {.path = flows, .noun = "the file of --flows"},
+        {.path = unfinished(flows), .noun = "the file of --flows while it is written"}};
     return check_outputs(inputs, outputs);
 }
 
-Outcome<void> ReplayVerb::open_out()
+Outcome<void> ReplayVerb::open_outputs()
 {
-    if (asked_.out.empty()) {
-        return {};
+    if (!asked_.out.empty()) {
+        auto out = replay::CaptureWriter::create(asked_.out);
+        if (!out) {
+            return std::unexpected(failed(std::move(out.error().message)));
+        }
+        out_.emplace(std::move(*out));
     }
-    auto out = replay::CaptureWriter::create(asked_.out);
-    if (!out) {
-        return std::unexpected(failed(std::move(out.error().message)));
+    if (!asked_.flows.empty() && asked_.flows != "-") {
+        auto file = replay::NewFile::create(asked_.flows);
+        if (!file) {
+            return std::unexpected(failed(std::move(file.error().message)));
+        }
+        flows_file_.emplace(std::move(*file));
     }
-    out_.emplace(std::move(*out));
     return {};
 }
 
@@ -149,8 +163,11 @@ Outcome<void> ReplayVerb::step(const replay::Frame &frame)
     }
     tally_->add(frame, ran_);
     if (out_ && leaves(ran_.front())) {
-        out_->write(frame.packet.timestamp_ns, ran_.front().frame,
-                    missing_bytes(frame, ran_.front()));
+        if (auto written = out_->write(frame.packet.timestamp_ns, ran_.front().frame,
+                                       missing_bytes(frame, ran_.front()));
+            !written) {
+            return std::unexpected(failed(std::move(written.error().message)));
+        }
     }
     return {};
 }
@@ -311,18 +328,22 @@ Outcome<void> ReplayVerb::compare_builds() const
     return finish(body, comparison_view(body, streams_.colours));
 }
 
-Outcome<void> ReplayVerb::print_flows() const
+Outcome<void> ReplayVerb::print_flows()
 {
     const json capture = capture_json(asked_.capture, *frames_);
     if (asked_.flows == "-") {
         write_flows(streams_.out, *worlds_.front(), tally_->flows(), capture);
         return {};
     }
-    std::ofstream file(asked_.flows);
+    std::ofstream file(flows_file_->path());
     write_flows(file, *worlds_.front(), tally_->flows(), capture);
     file.flush();
     if (!file) {
-        return std::unexpected(failed(Error::system("write", asked_.flows).message));
+        return std::unexpected(
+            failed(Error::system("write", flows_file_->path().string()).message));
+    }
+    if (auto finished = flows_file_->finish(); !finished) {
+        return std::unexpected(failed(std::move(finished.error().message)));
     }
     return {};
 }
@@ -347,7 +368,7 @@ Outcome<void> ReplayVerb::run()
         }
         worlds_.push_back(std::move(*world));
     }
-    if (auto opened = open_out(); !opened) {
+    if (auto opened = open_outputs(); !opened) {
         return opened;
     }
     tally_.emplace(static_cast<uint32_t>(worlds_.size()), asked_.flows_max);
