@@ -4,6 +4,7 @@
 #include <rte_errno.h>
 #include <rte_mbuf.h>
 #include <rte_mbuf_pool_ops.h>
+#include <rte_mempool.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,6 +65,11 @@ Pool create_pool(uint32_t count, uint32_t room, bool is_whole)
 }
 
 }  // namespace
+
+void FreePool::operator()(rte_mempool *pool) const
+{
+    rte_mempool_free(pool);
+}
 
 Result<Pool> make_pool(const Options &options, const Ports &ports)
 {

@@ -1,8 +1,6 @@
 // The packet buffers that all ports and workers share.
 #pragma once
 
-#include <rte_mempool.h>
-
 #include <memory>
 #include <vector>
 
@@ -10,10 +8,12 @@
 #include "dataplane/dpdk/port.hpp"
 #include "dataplane/error.hpp"
 
+struct rte_mempool;
+
 namespace guideway::dpdk {
 
 struct FreePool {
-    void operator()(rte_mempool *pool) const { rte_mempool_free(pool); }
+    void operator()(rte_mempool *pool) const;
 };
 using Pool = std::unique_ptr<rte_mempool, FreePool>;
 using Ports = std::vector<std::unique_ptr<Port>>;

@@ -1,8 +1,10 @@
 // Runs inside another kernel: what attaching promises there. See tests/kernels/run.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 
@@ -11,6 +13,7 @@
 #include "xdp/loaded_program.hpp"
 #include "xdp/probe_path.hpp"
 #include "xdp/region.hpp"
+#include "xdp/replay_engine.hpp"
 
 namespace guideway::probe {
 namespace {
@@ -39,8 +42,9 @@ TEST(Objects, EveryOneIsAcceptedByThisKernel)
     int objects = 0;
     for (const auto &entry : std::filesystem::directory_iterator(objects_directory)) {
         const auto name = entry.path().filename().native();
-        if (!name.ends_with(".o") || name == "guideway.bpf.o" || name == "probe.bpf.o") {
-            continue;  // their constants depend on the tables: see the next test
+        if (!name.ends_with(".o") || name == "guideway.bpf.o" || name == "probe.bpf.o" ||
+            name == "replay.bpf.o") {
+            continue;  // their constants depend on the tables: see the next tests
         }
         objects++;
         bpf_object *object = bpf_object__open_file(entry.path().c_str(), nullptr);
@@ -87,6 +91,32 @@ TEST(Objects, TheFastPathAndTheProbesAreAcceptedWithTheDefaultSizes)
     print_verified("guideway.bpf.o", "guideway, with former pins", reading_through->fd());
     ASSERT_OK(xdp::ProbePath::load(*tables, region));
     close(region);
+}
+
+// In a process of its own: it stays in a network namespace that it makes.
+TEST(Objects, TheReplayedProgramIsAccepted)
+{
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+        const auto engine = xdp::replay_engine({.addresses_max = 256,
+                                                .services_max = 256,
+                                                .backends_max = 4096,
+                                                .ring_slots_max = 4194304,
+                                                .cpus_max = 16,
+                                                .pins_max = 4096,
+                                                .sources_max = 1024,
+                                                .prefixes_max = 64},
+                                               {});
+        if (!engine) {
+            std::printf("%s\n", engine.error().message.c_str());
+            std::fflush(stdout);
+        }
+        _exit(engine ? 0 : 1);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
 }
 
 // The same promises with and without a dispatcher. The finer ones are those of
