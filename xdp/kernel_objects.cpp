@@ -19,13 +19,6 @@
 
 namespace guideway::xdp {
 
-Descriptor::~Descriptor()
-{
-    if (fd_ >= 0) {
-        close(fd_);
-    }
-}
-
 bool Program::uses_map(uint32_t map_id) const
 {
     return std::ranges::find(map_ids, map_id) != map_ids.end();

@@ -9,31 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "dataplane/descriptor.hpp"
 #include "dataplane/error.hpp"
 
 namespace guideway::xdp {
-
-// Owns a file descriptor; -1 owns none.
-class Descriptor {
-  public:
-    Descriptor() = default;
-    explicit Descriptor(int fd) : fd_(fd) {}
-    Descriptor(Descriptor &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Descriptor &operator=(Descriptor &&other) noexcept
-    {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    Descriptor(const Descriptor &) = delete;
-    Descriptor &operator=(const Descriptor &) = delete;
-    ~Descriptor();
-
-    [[nodiscard]] int get() const { return fd_; }
-    [[nodiscard]] bool valid() const { return fd_ >= 0; }
-
-  private:
-    int fd_ = -1;
-};
 
 // A loaded BPF program, held so that its id cannot be given to another.
 struct Program {

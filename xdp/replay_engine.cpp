@@ -14,6 +14,7 @@
 #include <linux/if_link.h>
 
 #include "dataplane/core/outcome.h"
+#include "dataplane/descriptor.hpp"
 #include "dataplane/replay/link.hpp"
 #include "replay.skel.h"
 
@@ -23,32 +24,11 @@ namespace {
 constexpr uint32_t kLoopback = 1;
 static_assert(replay::kInterface == kLoopback, "where test runs come in");
 
-// Its own, and not kernel_objects.hpp's: a replay needs nothing else of this room.
-class Namespace {
-  public:
-    Namespace() = default;
-    explicit Namespace(int fd) : fd_(fd) {}
-    Namespace(Namespace &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Namespace &operator=(Namespace &&) = delete;
-    Namespace(const Namespace &) = delete;
-    Namespace &operator=(const Namespace &) = delete;
-    ~Namespace()
-    {
-        if (fd_ >= 0) {
-            close(fd_);
-        }
-    }
-
-    // The calling thread's.
-    [[nodiscard]] static Namespace present()
-    {
-        return Namespace(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    }
-    [[nodiscard]] int get() const { return fd_; }
-
-  private:
-    int fd_ = -1;
-};
+// The calling thread's network namespace.
+Descriptor present_namespace()
+{
+    return Descriptor(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+}
 
 struct DestroySkeleton {
     void operator()(replay_bpf *skeleton) const { replay_bpf__destroy(skeleton); }
@@ -92,13 +72,13 @@ Result<Skeleton> load(const gw_layout &layout)
 }
 
 // Attaches the program in a namespace of its own, which stays for as long as what is returned.
-Result<Namespace> park(int program_fd)
+Result<Descriptor> park(int program_fd)
 {
-    const Namespace home = Namespace::present();
+    const Descriptor home = present_namespace();
     if (home.get() < 0 || unshare(CLONE_NEWNET) != 0) {
         return failed("make", "a network namespace for the XDP program", errno);
     }
-    Namespace own = Namespace::present();
+    Descriptor own = present_namespace();
     const int error =
         -bpf_xdp_attach(static_cast<int>(kLoopback), program_fd, XDP_FLAGS_SKB_MODE, nullptr);
     if (setns(home.get(), CLONE_NEWNET) != 0) {
@@ -128,7 +108,7 @@ Result<replay::Verdict> to_verdict(uint32_t action)
 
 class XdpEngine : public replay::Engine {
   public:
-    XdpEngine(Skeleton skeleton, Namespace own, Tables tables)
+    XdpEngine(Skeleton skeleton, Descriptor own, Tables tables)
         : skeleton_(std::move(skeleton)), namespace_(std::move(own)), tables_(std::move(tables))
     {
     }
@@ -165,7 +145,7 @@ class XdpEngine : public replay::Engine {
 
   private:
     Skeleton skeleton_;
-    Namespace namespace_;
+    Descriptor namespace_;
     Tables tables_;
     std::vector<uint8_t> received_ =
         std::vector<uint8_t>(replay::kFrameBytesMax + replay::kHeadroomBytes);

@@ -11,6 +11,8 @@
 #include <thread>
 #include <type_traits>
 
+#include "dataplane/descriptor.hpp"
+
 namespace guideway::daemon {
 namespace {
 
@@ -23,25 +25,10 @@ static_assert(std::is_trivially_copyable_v<EnginePage>);
 constexpr int kAttempts = 20;
 constexpr auto kBetweenAttempts = std::chrono::microseconds(200);
 
-class OpenFile {
-  public:
-    OpenFile(const std::filesystem::path &path, int flags)
-        : fd_(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW))
-    {
-    }
-    OpenFile(const OpenFile &) = delete;
-    OpenFile &operator=(const OpenFile &) = delete;
-    ~OpenFile()
-    {
-        if (fd_ >= 0) {
-            close(fd_);
-        }
-    }
-    [[nodiscard]] int fd() const { return fd_; }
-
-  private:
-    int fd_;
-};
+Descriptor opened(const std::filesystem::path &path, int flags)
+{
+    return Descriptor(::open(path.c_str(), flags | O_CLOEXEC | O_NOFOLLOW));
+}
 
 // Both see the same memory: read(2) is as good as a mapping, and bears a file that is cut short.
 bool read_at(int fd, void *into, size_t bytes, size_t offset)
@@ -53,12 +40,12 @@ bool read_at(int fd, void *into, size_t bytes, size_t offset)
 
 std::optional<EnginePage> EngineFile::read() const
 {
-    const OpenFile file(path_, O_RDONLY);
+    const Descriptor file = opened(path_, O_RDONLY);
     EnginePage page{};
     for (int i = 0; i < kAttempts; i++) {
         uint32_t after = 0;
-        if (file.fd() < 0 || !read_at(file.fd(), &page, sizeof(page), 0) ||
-            !read_at(file.fd(), &after, sizeof(after), offsetof(EnginePage, sequence))) {
+        if (!file.valid() || !read_at(file.get(), &page, sizeof(page), 0) ||
+            !read_at(file.get(), &after, sizeof(after), offsetof(EnginePage, sequence))) {
             return std::nullopt;
         }
         if (page.sequence % 2 == 0 && page.sequence == after) {
@@ -80,30 +67,30 @@ std::optional<EnginePage> EngineFile::read() const
 
 uint32_t EngineFile::pid() const
 {
-    const OpenFile file(path_, O_RDONLY);
+    const Descriptor file = opened(path_, O_RDONLY);
     uint64_t magic = 0;
     uint32_t pid = 0;
-    return file.fd() >= 0 && read_at(file.fd(), &magic, sizeof(magic), 0) &&
+    return file.valid() && read_at(file.get(), &magic, sizeof(magic), 0) &&
                    magic == dpdk::kEnginePageMagic &&
-                   read_at(file.fd(), &pid, sizeof(pid), offsetof(EnginePage, pid))
+                   read_at(file.get(), &pid, sizeof(pid), offsetof(EnginePage, pid))
                ? pid
                : 0;
 }
 
 bool EngineFile::is_held() const
 {
-    const OpenFile file(path_, O_RDONLY);
-    if (file.fd() < 0) {
+    const Descriptor file = opened(path_, O_RDONLY);
+    if (!file.valid()) {
         return false;
     }
-    return flock(file.fd(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    return flock(file.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
 Result<void> EngineFile::say_remove_taps(bool remove) const
 {
-    const OpenFile file(path_, O_WRONLY);
+    const Descriptor file = opened(path_, O_WRONLY);
     const uint32_t word = remove ? 1 : 0;
-    if (file.fd() < 0 || pwrite(file.fd(), &word, sizeof(word),
+    if (!file.valid() || pwrite(file.get(), &word, sizeof(word),
                                 offsetof(EnginePage, remove_taps)) != sizeof(word)) {
         return std::unexpected(Error::system("write to the engine page", path_.native()));
     }

@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/descriptor.hpp"
 #include "dataplane/dpdk/buffers.hpp"
 #include "dataplane/dpdk/eal.hpp"
 #include "dataplane/dpdk/kernel_path.hpp"
@@ -29,23 +30,6 @@ namespace guideway::dpdk {
 namespace {
 
 constexpr int kTickMs = 200;
-
-class Descriptor {
-  public:
-    explicit Descriptor(int fd) : fd_(fd) {}
-    Descriptor(const Descriptor &) = delete;
-    Descriptor &operator=(const Descriptor &) = delete;
-    ~Descriptor()
-    {
-        if (fd_ >= 0) {
-            close(fd_);
-        }
-    }
-    [[nodiscard]] int get() const { return fd_; }
-
-  private:
-    int fd_;
-};
 
 sigset_t ending_signals()
 {

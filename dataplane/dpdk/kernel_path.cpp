@@ -36,10 +36,11 @@ Result<std::unique_ptr<KernelPath>> KernelPath::start(
 
 Result<void> KernelPath::set_up(const std::vector<std::unique_ptr<Port>> &ports)
 {
-    epoll_ = epoll_create1(EPOLL_CLOEXEC);
-    wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    epoll_ = Descriptor(epoll_create1(EPOLL_CLOEXEC));
+    wake_ = Descriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-    if (epoll_ < 0 || wake_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event) != 0) {
+    if (!epoll_.valid() || !wake_.valid() ||
+        epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
         return std::unexpected(Error::system("wait for", "packets of the kernel"));
     }
     for (const auto &port : ports) {
@@ -47,7 +48,7 @@ Result<void> KernelPath::set_up(const std::vector<std::unique_ptr<Port>> &ports)
             continue;
         }
         event.data.ptr = port.get();
-        if (epoll_ctl(epoll_, EPOLL_CTL_ADD, port->tap()->fd(), &event) != 0) {
+        if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, port->tap()->fd(), &event) != 0) {
             return std::unexpected(
                 Error::system("wait for packets of the tap", port->tap()->name()));
         }
@@ -63,18 +64,13 @@ KernelPath::~KernelPath()
         wake();
         thread_.join();
     }
-    for (const int fd : {epoll_, wake_}) {
-        if (fd >= 0) {
-            close(fd);
-        }
-    }
 }
 
 void KernelPath::wake() const
 {
     const uint64_t one = 1;
     // Full: it is awake.
-    std::ignore = write(wake_, &one, sizeof(one));
+    std::ignore = write(wake_.get(), &one, sizeof(one));
 }
 
 void KernelPath::pass(Port &port, rte_mbuf **frames, uint32_t count)
@@ -107,14 +103,15 @@ void KernelPath::run()
                 was_busy = was_busy || rte_ring_empty(port->to_kernel()) == 0;
             }
         }
-        const int ready = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
-                                     was_busy ? 0 : kSleepLongestMs);
+        const int ready =
+            epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
+                       was_busy ? 0 : kSleepLongestMs);
         sleeps_ = false;
         for (const auto &event : std::span(events).first(ready < 0 ? 0 : ready)) {
             uint64_t wakes = 0;
             if (event.data.ptr != nullptr) {
                 collect(*static_cast<Port *>(event.data.ptr));
-            } else if (read(wake_, &wakes, sizeof(wakes)) < 0 && errno != EAGAIN) {
+            } else if (read(wake_.get(), &wakes, sizeof(wakes)) < 0 && errno != EAGAIN) {
                 return;  // it is an eventfd: cannot be
             }
         }

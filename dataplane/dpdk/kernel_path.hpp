@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "dataplane/descriptor.hpp"
 #include "dataplane/dpdk/port.hpp"
 #include "dataplane/error.hpp"
 
@@ -36,8 +37,8 @@ class KernelPath {
 
     rte_mempool *buffers_;
     std::vector<Port *> ports_;
-    int epoll_ = -1;
-    int wake_ = -1;  // eventfd
+    Descriptor epoll_;
+    Descriptor wake_;  // eventfd
     std::atomic<bool> sleeps_ = false;
     std::atomic<bool> stop_ = false;
     std::thread thread_;

@@ -25,23 +25,6 @@
 namespace guideway::dpdk {
 namespace {
 
-class Descriptor {
-  public:
-    explicit Descriptor(int fd) : fd_(fd) {}
-    Descriptor(const Descriptor &) = delete;
-    Descriptor &operator=(const Descriptor &) = delete;
-    ~Descriptor()
-    {
-        if (fd_ >= 0) {
-            close(fd_);
-        }
-    }
-    [[nodiscard]] int get() const { return fd_; }
-
-  private:
-    int fd_;
-};
-
 ifreq request_for(const std::string &name)
 {
     ifreq request{};
@@ -109,14 +92,14 @@ bool joins_packets(const std::string &name)
 
 Result<Tap> Tap::open(const std::string &name)
 {
-    const int fd = ::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) {
+    Descriptor fd(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+    if (!fd.valid()) {
         return std::unexpected(Error::system("make taps:", "cannot open /dev/net/tun"));
     }
-    Tap tap(fd, name);
+    Tap tap(std::move(fd), name);
     ifreq request = request_for(name);
     request.ifr_flags = IFF_TAP | IFF_NO_PI;
-    if (!ask(fd, TUNSETIFF, request)) {
+    if (!ask(tap.fd(), TUNSETIFF, request)) {
         const int error = errno;
         if (if_nametoindex(name.c_str()) != 0) {
             return fail("there is an interface " + name +
@@ -156,7 +139,7 @@ Result<void> Tap::bring_up(const Mac &mac, uint32_t mtu_bytes) const
 
 Result<void> Tap::keep() const
 {
-    if (ioctl(fd_, TUNSETPERSIST, 1) != 0) {
+    if (ioctl(fd(), TUNSETPERSIST, 1) != 0) {
         return std::unexpected(Error::system("keep the tap", name_));
     }
     return {};
@@ -164,19 +147,7 @@ Result<void> Tap::keep() const
 
 void Tap::remove() const
 {
-    ioctl(fd_, TUNSETPERSIST, 0);
-}
-
-Tap::Tap(Tap &&other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), name_(std::move(other.name_))
-{
-}
-
-Tap::~Tap()
-{
-    if (fd_ >= 0) {
-        close(fd_);
-    }
+    ioctl(fd(), TUNSETPERSIST, 0);
 }
 
 Result<void> receive_as(const std::string &from, uint32_t to_ifindex)

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "dataplane/descriptor.hpp"
 #include "dataplane/error.hpp"
 
 namespace guideway::dpdk {
@@ -33,7 +34,7 @@ class Tap {
     // Opens the tap `name`, which is made where there is none.
     [[nodiscard]] static Result<Tap> open(const std::string &name);
 
-    [[nodiscard]] int fd() const { return fd_; }
+    [[nodiscard]] int fd() const { return fd_.get(); }
     [[nodiscard]] const std::string &name() const { return name_; }
     // The address is left alone where it is all zero.
     [[nodiscard]] Result<void> bring_up(const Mac &mac, uint32_t mtu_bytes) const;
@@ -42,13 +43,9 @@ class Tap {
     // It is gone when it is closed.
     void remove() const;
 
-    Tap(Tap &&other) noexcept;
-    Tap &operator=(Tap &&) = delete;
-    ~Tap();
-
   private:
-    Tap(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
-    int fd_;
+    Tap(Descriptor fd, std::string name) : fd_(std::move(fd)), name_(std::move(name)) {}
+    Descriptor fd_;
     std::string name_;
 };
 

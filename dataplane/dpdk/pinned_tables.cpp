@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "dataplane/descriptor.hpp"
 #include "dataplane/tables/tables_view.hpp"
 #include "dataplane/tables/workers.hpp"
 
@@ -18,30 +19,17 @@ constexpr auto kRegionPin = "region";
 constexpr auto kFormerRegionPin = "region-former";
 
 struct Region {
-    int fd = -1;
+    Descriptor fd;
     uint32_t map_id = 0;
     uint32_t bytes = 0;
-
-    Region() = default;
-    Region(Region &&other) noexcept
-        : fd(std::exchange(other.fd, -1)), map_id(other.map_id), bytes(other.bytes)
-    {
-    }
-    Region &operator=(Region &&) = delete;
-    ~Region()
-    {
-        if (fd >= 0) {
-            close(fd);
-        }
-    }
 };
 
 // None when nothing is pinned there.
 Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin)
 {
     Region region;
-    region.fd = bpf_obj_get(pin.c_str());
-    if (region.fd < 0) {
+    region.fd = Descriptor(bpf_obj_get(pin.c_str()));
+    if (!region.fd.valid()) {
         if (errno == ENOENT) {
             return std::nullopt;
         }
@@ -49,7 +37,7 @@ Result<std::optional<Region>> region_of_pin(const std::filesystem::path &pin)
     }
     bpf_map_info info{};
     uint32_t info_bytes = sizeof(info);
-    if (bpf_obj_get_info_by_fd(region.fd, &info, &info_bytes) != 0) {
+    if (bpf_obj_get_info_by_fd(region.fd.get(), &info, &info_bytes) != 0) {
         return std::unexpected(Error::system("read about the pinned tables", pin.native()));
     }
     if (info.type != BPF_MAP_TYPE_ARRAY || (info.map_flags & BPF_F_MMAPABLE) == 0 ||
@@ -162,7 +150,7 @@ Result<void> PinnedTables::refresh()
     if (!*region || (now != nullptr && now->map_id == (*region)->map_id)) {
         return {};
     }
-    return take_new((*region)->fd, (*region)->map_id, (*region)->bytes);
+    return take_new((*region)->fd.get(), (*region)->map_id, (*region)->bytes);
 }
 
 Result<void> PinnedTables::take_new(int fd, uint32_t map_id, uint32_t bytes)
@@ -187,7 +175,7 @@ Result<void> PinnedTables::take_new(int fd, uint32_t map_id, uint32_t bytes)
         return std::unexpected(std::move(former.error()));
     }
     if (*former && (*former)->map_id != map_id) {
-        auto mapped = FormerTables::map((*former)->fd, (*former)->bytes);
+        auto mapped = FormerTables::map((*former)->fd.get(), (*former)->bytes);
         if (!mapped) {
             return std::unexpected(std::move(mapped.error()));
         }

@@ -17,33 +17,13 @@
 #include <set>
 #include <utility>
 
+#include "dataplane/descriptor.hpp"
 #include "decap.skel.h"
 
 namespace guideway::decap {
 namespace {
 
 constexpr uint8_t kMappedPrefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-
-class Descriptor {
-  public:
-    explicit Descriptor(int fd) : fd_(fd) {}
-    Descriptor(Descriptor &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Descriptor &operator=(Descriptor &&other) noexcept
-    {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    ~Descriptor()
-    {
-        if (fd_ >= 0) {
-            close(fd_);
-        }
-    }
-    [[nodiscard]] int get() const { return fd_; }
-
-  private:
-    int fd_;
-};
 
 using Skeleton = std::unique_ptr<decap_bpf, decltype(&decap_bpf__destroy)>;
 
@@ -52,9 +32,9 @@ struct Installed {
     uint32_t id = 0;
     Mode mode = Mode::kNative;
     std::string name;
-    Descriptor program{-1};
-    Descriptor addresses{-1};
-    Descriptor outcomes{-1};
+    Descriptor program;
+    Descriptor addresses;
+    Descriptor outcomes;
 
     [[nodiscard]] bool is_ours() const { return name == DECAP_PROGRAM_NAME; }
 };
