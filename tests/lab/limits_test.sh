@@ -180,9 +180,10 @@ test_half_a_million_prefixes_at_once() {
     release asking
 }
 
-# Spoofed SYNs from 198.0.0.0/8, which nobody has, to the web service: 300,000 a second if the
-# machine has that much to spare. Gateways do not answer them: what those can bear is not the
-# question here.
+# Spoofed SYNs from 198.0.0.0/8, which nobody has, to the web service: some 30,000 a second, evenly,
+# in what CPU time nobody else wants. With --rate, trafgen would send a second's share in one go: a
+# veth's ring has 256 places, and what is lost there, of the honest too, never comes to the edge.
+# Gateways do not answer: what those can bear is not the question here.
 flood_begins() {
     local gateway_mac own_mac n
     for n in 1 2 3 4; do
@@ -202,9 +203,10 @@ FLOOD
     SENT=$(packets_sent) SEEN=$(packets_seen) FLOOD_BEGIN=${EPOCHREALTIME/./}
     # Bounded by number, should nobody end it.
     # shellcheck disable=SC2016 # for the inner shell
-    { on client bash -c 'echo $$ >"$1/flood.pid" && shift && exec nice -n 5 trafgen "$@"' bash \
-        "$SCRATCH" --dev eth0 --conf "$SCRATCH/flood.trafgen" --cpus 1 --rate 300000pps \
-        --num 9000000 >"$SCRATCH/flood.log" 2>&1 || exit; } &
+    { on client bash -c 'echo $$ >"$1/flood.pid" && echo 1 >/proc/$$/timerslack_ns && shift &&
+        exec chrt --idle 0 trafgen "$@"' bash "$SCRATCH" --dev eth0 \
+        --conf "$SCRATCH/flood.trafgen" --cpus 1 --gap 1us --num 3000000 \
+        >"$SCRATCH/flood.log" 2>&1 || exit; } &
     FLOOD=$!
     sleep 0.5
 }
@@ -241,37 +243,46 @@ honest_load() {
     note "$(jq -c '{requests, failures, reasons, latency_ms}' "$SCRATCH/load.json")"
 }
 
-# The abuser has used up its packets already, and goes on opening connections.
+# under_a_flood ROUNDS: calm and flood in turn. The abuser has used up its packets already, and goes on
+# opening connections. RATIOS: of the p99 of honest requests, in the flood to that before it.
 under_a_flood() {
+    local round calm_ms
+    RATIOS=() REQUESTS=0 FAILURES=0
     SINCE=$SECONDS
     GOT=$(asks "$ABUSER" 100)
     hold established talk "$WEB:80" --flows 90 --every-ms 500 --patience-ms 8000 --duration 100
     sleep 1
-    honest_load 2
-    CALM_MS=$(loaded .latency_ms.p99)
-    flood_begins
-    begins abuser connect "$ABUSER" "$WEB:80" 400 5
-    honest_load 5
-    ends abuser
-    asks_in_vain "during the flood"
-    flood_ends
-    expect_at_least 2000 "$SEEN" "SYNs of the flood a second"
-    had_no_more abuser 100 100
-    asks_in_vain "after the flood"
+    for ((round = 1; round <= $1; round++)); do
+        honest_load 2
+        calm_ms=$(loaded .latency_ms.p99)
+        flood_begins
+        begins abuser connect "$ABUSER" "$WEB:80" 400 5
+        honest_load 5
+        RATIOS+=("$(loaded ".latency_ms.p99 / $calm_ms")")
+        REQUESTS=$((REQUESTS + $(loaded .requests)))
+        FAILURES=$((FAILURES + $(loaded .failures)))
+        ends abuser
+        asks_in_vain "during the flood"
+        flood_ends
+        expect_at_least 2000 "$SEEN" "SYNs of the flood a second"
+        had_no_more abuser 100 100
+        asks_in_vain "after the flood"
+    done
     release established
 }
 
 # The second one keeps what it knows of a source for two seconds.
 FLOODED=(web 'limits: [{per: source, of: new_connections, rate: 100/s, burst: 100},
-        {name: long, per: source, of: new_connections, rate: 30/m, burst: 1000}]'
+        {name: long, per: source, of: new_connections, rate: 30/m, burst: 2000}]'
     names 'limits: [{name: slow, per: source, of: packets, rate: 10/m, burst: 50}]')
 
 test_a_flood_from_spoofed_sources_disturbs_nobody() {
     configured "${FLOODED[@]}"
-    under_a_flood
-    expect_between 0 $(($(loaded .requests) / 100)) "$(loaded .failures)" "honest failures"
-    [[ $(loaded ".latency_ms.p99 <= 5 * $CALM_MS") == true ]] ||
-        fail "p99 of requests: $CALM_MS ms, and $(loaded .latency_ms.p99) ms in the flood"
+    under_a_flood 3
+    expect_between 0 $((REQUESTS / 100)) "$FAILURES" "honest failures"
+    # A machine of few CPUs holds up a hundredth of anybody's requests now and then.
+    [[ $(printf '%s\n' "${RATIOS[@]}" | jq -s 'sort | .[length / 2 | floor] <= 5') == true ]] ||
+        fail "p99 of requests, in the flood to without: ${RATIOS[*]}"
 }
 
 # With so little room, some sources share a measure with others. Who is honest is then limited as
@@ -281,9 +292,9 @@ test_a_flood_frees_nobody_where_sources_have_no_room() {
     local shared
     configured "${FLOODED[@]}" -- 'capacity: {sources: 1024}'
     shared=$(event_counter source_shared)
-    under_a_flood
+    under_a_flood 1
     expect_at_least 1000 $(($(event_counter source_shared) - shared)) "packets that shared"
-    note "of $(loaded .requests) honest connections $(loaded .failures) failed"
+    note "of $REQUESTS honest connections $FAILURES failed"
 }
 
 gateway_is_out() {

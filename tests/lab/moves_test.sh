@@ -79,7 +79,7 @@ test_source_ports_are_used_again_while_slots_move() {
     hold ports reuse "$WEB:80" "[$WEB6]:80" "$WEB_OVER_6:80" "[$WEB6_OVER_4]:80" --flows 300 \
         --every-ms 400 --patience-ms 6000 --duration 60
     changes 20
-    sleep 2
+    sleep 5
     release ports
     expect_at_least 3000 "$(held ports .answers)" "connections"
     expect_at_least 1 "$(held ports .moved)" "connections to another gateway than a port's first"
