@@ -101,7 +101,8 @@ struct ListFileProblems {
 };
 inline constexpr size_t kListFileProblemsTold = 20;
 
-// At most kPrefixesMax, duplicates included. `reason` is that of entries which have none of their own, `until` that of all.
+// At most kPrefixesMax, duplicates included. `reason` is that of entries which have none of their
+// own, `until` that of all.
 [[nodiscard]] std::expected<ListFile, ListFileProblems> parse_list_file(
     std::string_view text, const std::string &reason, int64_t until);
 // The entries as such a file, without what `until` says.

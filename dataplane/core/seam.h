@@ -2,8 +2,8 @@
 //
 // The core is included into an engine's program, after the engine's own seam header has
 // defined everything below. There are no function pointers: an engine is a set of static
-// inline functions with these names. Two exist: xdp/seam_xdp.h (BPF) and
-// seam_native.h beside this file (replay, unit tests, DPDK).
+// inline functions with these names. Three exist: xdp/seam_xdp.h (BPF),
+// dataplane/dpdk/seam_burst.hpp (DPDK), and seam_native.h beside this file (replay, tests).
 //
 //   struct gw_packet
 //       The engine's handle for one frame. Only the functions below look inside.
@@ -34,8 +34,8 @@
 //
 //   uint64_t gw_exact_ns(struct gw_packet *)
 //       A monotonic clock with the resolution of a nanosecond or nearly so. The coarse clock is
-//       header.clock_ahead_ns ahead of it, to within a tick. Asked only where a limit needs it: once
-//       by a packet that conforms.
+//       header.clock_ahead_ns ahead of it, to within a tick. Asked only where a limit needs it:
+//       once by a packet that conforms.
 //
 //   uint32_t gw_cpu(struct gw_packet *)
 //       Index of the counter area that only the caller writes, below layout.cpus_max.
