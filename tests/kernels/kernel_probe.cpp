@@ -24,6 +24,14 @@ using Names = std::vector<std::string>;
 
 constexpr int kReplacements = 5;
 constexpr uint64_t kFramesBetween = 500;
+constexpr gw_capacity kDefaultCapacity{.addresses_max = 256,
+                                       .services_max = 256,
+                                       .backends_max = 4096,
+                                       .ring_slots_max = 4194304,
+                                       .cpus_max = 16,
+                                       .pins_max = 4096,
+                                       .sources_max = 1024,
+                                       .prefixes_max = 64};
 
 void print_verified(const std::string &object, const std::string &program, int fd)
 {
@@ -62,17 +70,9 @@ TEST(Objects, EveryOneIsAcceptedByThisKernel)
 
 TEST(Objects, TheFastPathAndTheProbesAreAcceptedWithTheDefaultSizes)
 {
-    const gw_capacity capacity{.addresses_max = 256,
-                               .services_max = 256,
-                               .backends_max = 4096,
-                               .ring_slots_max = 4194304,
-                               .cpus_max = 16,
-                               .pins_max = 4096,
-                               .sources_max = 1024,
-                               .prefixes_max = 64};
-    auto layout = tables_layout(capacity);
+    auto layout = tables_layout(kDefaultCapacity);
     ASSERT_OK(layout);
-    auto tables = Tables::anonymous(capacity, {});
+    auto tables = Tables::anonymous(kDefaultCapacity, {});
     ASSERT_OK(tables);
     LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
     const int region =
@@ -99,15 +99,7 @@ TEST(Objects, TheReplayedProgramIsAccepted)
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-        const auto engine = xdp::replay_engine({.addresses_max = 256,
-                                                .services_max = 256,
-                                                .backends_max = 4096,
-                                                .ring_slots_max = 4194304,
-                                                .cpus_max = 16,
-                                                .pins_max = 4096,
-                                                .sources_max = 1024,
-                                                .prefixes_max = 64},
-                                               {});
+        const auto engine = xdp::replay_engine(kDefaultCapacity, {});
         if (!engine) {
             std::printf("%s\n", engine.error().message.c_str());
             std::fflush(stdout);

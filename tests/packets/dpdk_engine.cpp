@@ -5,19 +5,11 @@
 #include <array>
 
 #include "dataplane/dpdk/burst.hpp"
-#include "tests/packets/engine.hpp"
+#include "tests/packets/host_tables.hpp"
 #include "tests/packets/world.hpp"
 
 namespace guideway::packets {
 namespace {
-
-// As the native engine's: see there.
-constexpr uint32_t kNowTicks = (1 << 20) + 7;
-
-Result<Tables> make_tables(const World &world)
-{
-    return Tables::anonymous(case_capacity(2, world), gw_hash_key{});
-}
 
 // A frame in a buffer that ends where the frame does.
 class Buffer {
@@ -47,46 +39,22 @@ class Buffer {
     rte_mbuf mbuf_{};
 };
 
-Ran ran_of(const gw_outcome &outcome, const Buffer &buffer)
-{
-    switch (outcome.verdict) {
-        case GW_PASS:
-            return {.verdict = Verdict::kPass, .frame = buffer.frame()};
-        case GW_SEND:
-            return {.verdict = Verdict::kSend, .frame = buffer.frame()};
-        case GW_REDIRECT:
-            return {.verdict = Verdict::kRedirect,
-                    .egress_ifindex = outcome.egress_ifindex,
-                    .frame = buffer.frame()};
-        default:
-            return {.verdict = Verdict::kDrop, .frame = {}};
-    }
-}
-
 class DpdkEngine : public BurstEngine {
   public:
-    explicit DpdkEngine(Tables tables) : tables_(std::move(tables)) {}
+    explicit DpdkEngine(HostTables tables) : tables_(std::move(tables)) {}
 
     [[nodiscard]] std::string name() const override { return "dpdk"; }
-    [[nodiscard]] Tables &tables() override { return tables_; }
+    [[nodiscard]] Tables &tables() override { return tables_.get(); }
     [[nodiscard]] size_t frame_bytes_min() const override { return 0; }
-    [[nodiscard]] uint32_t now_ticks() const override { return kNowTicks; }
+    [[nodiscard]] uint32_t now_ticks() const override { return kHostTicks; }
 
     [[nodiscard]] Result<void> load(const World &world) override
     {
-        if (world.pins_max != tables_.capacity().pins_max ||
-            world.sources_max != tables_.capacity().sources_max) {
-            auto tables = make_tables(world);
-            if (!tables) {
-                return std::unexpected(tables.error());
-            }
-            tables_ = std::move(*tables);
-        }
-        auto written = write_world(tables_, world, now_ticks());
+        auto loaded = tables_.load(world);
         if (world.other_generation) {
-            tables_.header().active_generation = 0;  // it acts whenever anybody is to
+            tables_.get().header().active_generation = 0;  // it acts whenever anybody is to
         }
-        return written;
+        return loaded;
     }
 
     [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override
@@ -105,10 +73,10 @@ class DpdkEngine : public BurstEngine {
             mbufs.push_back(buffers.back().mbuf());
         }
         std::array<gw_outcome, dpdk::kBurst> outcomes{};
-        const dpdk::Moment moment{limits_clock_ns(kNowTicks), limits_clock_ns(kNowTicks)};
+        const dpdk::Moment moment{limits_clock_ns(kHostTicks), limits_clock_ns(kHostTicks)};
         dpdk::process_burst(mbufs,
-                            {.tables = tables_.base(),
-                             .layout = &tables_.layout(),
+                            {.tables = tables_.get().base(),
+                             .layout = &tables_.get().layout(),
                              .former_tables = nullptr,
                              .former_layout = nullptr,
                              .ingress_ifindex = kIngressIfindex,
@@ -116,20 +84,20 @@ class DpdkEngine : public BurstEngine {
                             std::span(&moment, 1), outcomes);
         std::vector<Ran> ran;
         for (size_t i = 0; i < buffers.size(); i++) {
-            ran.push_back(ran_of(outcomes[i], buffers[i]));
+            ran.push_back(ran_of(outcomes[i], buffers[i].frame()));
         }
         return ran;
     }
 
   private:
-    Tables tables_;
+    HostTables tables_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<BurstEngine>> dpdk_engine()
 {
-    auto tables = make_tables(World{});
+    auto tables = HostTables::make();
     if (!tables) {
         return std::unexpected(std::move(tables.error()));
     }

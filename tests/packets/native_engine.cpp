@@ -4,41 +4,22 @@
 #include <cstring>
 
 #include "dataplane/core/process.h"
-#include "tests/packets/engine.hpp"
+#include "tests/packets/host_tables.hpp"
 #include "tests/packets/world.hpp"
 
 namespace guideway::packets {
 namespace {
 
-// Two days: what a case ages lies in the past, not before the clock's beginning.
-constexpr uint32_t kNowTicks = (1 << 20) + 7;
-
-Result<Tables> make_tables(const World &world)
-{
-    return Tables::anonymous(case_capacity(2, world), gw_hash_key{});
-}
-
 class NativeEngine : public Engine {
   public:
-    explicit NativeEngine(Tables tables) : tables_(std::move(tables)) {}
+    explicit NativeEngine(HostTables tables) : tables_(std::move(tables)) {}
 
     [[nodiscard]] std::string name() const override { return "native"; }
-    [[nodiscard]] Tables &tables() override { return tables_; }
+    [[nodiscard]] Tables &tables() override { return tables_.get(); }
     [[nodiscard]] size_t frame_bytes_min() const override { return 0; }
-    [[nodiscard]] uint32_t now_ticks() const override { return kNowTicks; }
+    [[nodiscard]] uint32_t now_ticks() const override { return kHostTicks; }
 
-    [[nodiscard]] Result<void> load(const World &world) override
-    {
-        if (world.pins_max != tables_.capacity().pins_max ||
-            world.sources_max != tables_.capacity().sources_max) {
-            auto tables = make_tables(world);
-            if (!tables) {
-                return std::unexpected(tables.error());
-            }
-            tables_ = std::move(*tables);
-        }
-        return write_world(tables_, world, now_ticks());
-    }
+    [[nodiscard]] Result<void> load(const World &world) override { return tables_.load(world); }
 
     [[nodiscard]] Result<Ran> run(const Bytes &frame, uint32_t headroom_bytes) override
     {
@@ -49,44 +30,27 @@ class NativeEngine : public Engine {
         gw_packet packet{.head = buffer.get(),
                          .data = buffer.get() + headroom_bytes,
                          .end = buffer.get() + size,
-                         .tables = tables_.base(),
-                         .layout = &tables_.layout(),
-                         .now_ns = limits_clock_ns(kNowTicks),
-                         .exact_ns = limits_clock_ns(kNowTicks),
+                         .tables = tables_.get().base(),
+                         .layout = &tables_.get().layout(),
+                         .now_ns = limits_clock_ns(kHostTicks),
+                         .exact_ns = limits_clock_ns(kHostTicks),
                          .ingress_ifindex = kIngressIfindex,
                          .cpu = 0,
                          .generation = kGeneration};
         gw_outcome outcome;
         gw_process(&packet, &outcome);
-        Ran ran{.frame = Bytes(packet.data, packet.end)};
-        switch (outcome.verdict) {
-            case GW_PASS:
-                ran.verdict = Verdict::kPass;
-                break;
-            case GW_SEND:
-                ran.verdict = Verdict::kSend;
-                break;
-            case GW_REDIRECT:
-                ran.verdict = Verdict::kRedirect;
-                ran.egress_ifindex = outcome.egress_ifindex;
-                break;
-            default:
-                ran.verdict = Verdict::kDrop;
-                ran.frame.clear();
-                break;
-        }
-        return ran;
+        return ran_of(outcome, Bytes(packet.data, packet.end));
     }
 
   private:
-    Tables tables_;
+    HostTables tables_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Engine>> native_engine()
 {
-    auto tables = make_tables(World{});
+    auto tables = HostTables::make();
     if (!tables) {
         return std::unexpected(std::move(tables.error()));
     }
