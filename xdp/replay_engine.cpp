@@ -136,11 +136,10 @@ class XdpEngine : public replay::Engine {
             return std::unexpected(verdict.error());
         }
         const gw_outcome &outcome = skeleton_->bss->gw_replay_outcome;
-        return replay::Ran{.decision = {.verdict = *verdict,
-                                        .reason = outcome.reason,
-                                        .service = outcome.service,
-                                        .backend = outcome.backend},
-                           .frame = {received_.data(), options.data_size_out}};
+        replay::Ran ran{.decision = replay::decision_of(outcome),
+                        .frame = {received_.data(), options.data_size_out}};
+        ran.decision.verdict = *verdict;  // what the kernel was told
+        return ran;
     }
 
   private:

@@ -2,34 +2,11 @@
 
 #include "control/daemon/render.hpp"
 #include "control/daemon/render_engine.hpp"
+#include "dataplane/tables/reason_texts.hpp"
 
 namespace guideway::daemon {
-namespace {
 
 using nlohmann::json;
-
-struct ReasonName {
-    const char *name;
-    const char *verdict;
-    const char *meaning;
-};
-constexpr ReasonName kReasons[] = {
-#define GW_REASON_ROW(constant, name, verdict, meaning) {name, verdict, meaning},
-    GW_REASON_LIST(GW_REASON_ROW)
-#undef GW_REASON_ROW
-};
-
-struct EventName {
-    const char *name;
-    const char *meaning;
-};
-constexpr EventName kEvents[] = {
-#define GW_EVENT_ROW(constant, name, meaning) {name, meaning},
-    GW_EVENT_LIST(GW_EVENT_ROW)
-#undef GW_EVENT_ROW
-};
-
-}  // namespace
 
 json render_packets(const CounterTotals &totals)
 {
@@ -38,7 +15,7 @@ json render_packets(const CounterTotals &totals)
     uint64_t replied = 0;
     uint64_t dropped = 0;
     for (size_t i = 0; i < GW_REASON_COUNT; i++) {
-        const std::string_view verdict = kReasons[i].verdict;
+        const std::string_view verdict = kReasonTexts[i].verdict;
         (verdict == "forward" ? forwarded
          : verdict == "pass"  ? passed
          : verdict == "reply" ? replied
@@ -65,15 +42,15 @@ json render_counters(const Instance &instance)
                      {"backends", json::array()},
                      {"ports", json::array()}};
     for (size_t i = 0; i < GW_REASON_COUNT; i++) {
-        counters["reasons"].push_back({{"name", kReasons[i].name},
-                                       {"verdict", kReasons[i].verdict},
+        counters["reasons"].push_back({{"name", kReasonTexts[i].name},
+                                       {"verdict", kReasonTexts[i].verdict},
                                        {"packets", totals.reasons[i]},
-                                       {"meaning", kReasons[i].meaning}});
+                                       {"meaning", kReasonTexts[i].meaning}});
     }
     for (size_t i = 0; i < GW_EVENT_COUNT; i++) {
-        counters["events"].push_back({{"name", kEvents[i].name},
+        counters["events"].push_back({{"name", kEventTexts[i].name},
                                       {"count", totals.events[i]},
-                                      {"meaning", kEvents[i].meaning}});
+                                      {"meaning", kEventTexts[i].meaning}});
     }
     if (instance.serving()) {
         counters["ports"] = render_port_counters(instance.engine().page());

@@ -65,17 +65,6 @@ GW_INLINE int gw_read_l4(struct gw_walk *walk, uint8_t protocol, const uint8_t *
     return l4_bytes >= GW_UDP_BYTES && l4 + GW_UDP_BYTES <= end;
 }
 
-GW_INLINE int gw_icmp_is_error(uint8_t type)
-{
-    return type == GW_ICMP_UNREACHABLE || type == GW_ICMP_TIME_EXCEEDED ||
-           type == GW_ICMP_PARAMETER_PROBLEM;
-}
-
-GW_INLINE int gw_icmpv6_is_error(uint8_t type)
-{
-    return type >= GW_ICMPV6_UNREACHABLE && type <= GW_ICMPV6_PARAMETER_PROBLEM;
-}
-
 // The flow that an ICMP error speaks of: the packet it quotes was sent by the backend,
 // from the service address to the client (RFC 792; RFC 5927 tells what a forger could do).
 GW_INLINE enum gw_reason gw_quote_ipv4(const struct gw_icmp *icmp, const uint8_t *end,

@@ -101,9 +101,22 @@ GW_STATIC_ASSERT(sizeof(struct gw_icmp) == GW_ICMP_BYTES, "RFC 792");
 #define GW_ICMP_TIME_EXCEEDED 11
 #define GW_ICMP_PARAMETER_PROBLEM 12
 
+// Quotes a packet (RFC 792).
+GW_INLINE int gw_icmp_is_error(uint8_t type)
+{
+    return type == GW_ICMP_UNREACHABLE || type == GW_ICMP_TIME_EXCEEDED ||
+           type == GW_ICMP_PARAMETER_PROBLEM;
+}
+
 #define GW_ICMPV6_UNREACHABLE 1
 #define GW_ICMPV6_PACKET_TOO_BIG 2
 #define GW_ICMPV6_TIME_EXCEEDED 3
 #define GW_ICMPV6_PARAMETER_PROBLEM 4
 #define GW_ICMPV6_ECHO_REQUEST 128
 #define GW_ICMPV6_ECHO_REPLY 129
+
+// RFC 4443 section 2.1
+GW_INLINE int gw_icmpv6_is_error(uint8_t type)
+{
+    return type >= GW_ICMPV6_UNREACHABLE && type <= GW_ICMPV6_PARAMETER_PROBLEM;
+}

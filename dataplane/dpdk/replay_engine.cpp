@@ -14,21 +14,6 @@ namespace {
 static_assert(replay::kHeadroomBytes + replay::kFrameBytesMax <= UINT16_MAX,
               "a buffer's length is 16 bits");
 
-replay::Verdict to_verdict(gw_verdict verdict)
-{
-    switch (verdict) {
-        case GW_PASS:
-            return replay::Verdict::kPass;
-        case GW_SEND:
-            return replay::Verdict::kSend;
-        case GW_REDIRECT:
-            return replay::Verdict::kRedirect;
-        case GW_DROP:
-            break;
-    }
-    return replay::Verdict::kDrop;
-}
-
 class DpdkEngine : public replay::Engine {
   public:
     explicit DpdkEngine(Tables tables) : tables_(std::move(tables)) {}
@@ -60,10 +45,7 @@ class DpdkEngine : public replay::Engine {
                        .ingress_ifindex = replay::kInterface,
                        .cpu = 0},
                       std::span(&moment, 1), std::span(&outcome, 1));
-        return replay::Ran{.decision = {.verdict = to_verdict(outcome.verdict),
-                                        .reason = outcome.reason,
-                                        .service = outcome.service,
-                                        .backend = outcome.backend},
+        return replay::Ran{.decision = replay::decision_of(outcome),
                            .frame = {buffer_.data() + mbuf.data_off, mbuf.data_len}};
     }
 

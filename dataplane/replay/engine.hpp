@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-#include "dataplane/core/reasons.h"
+#include "dataplane/core/outcome.h"
 #include "dataplane/error.hpp"
 #include "dataplane/tables/tables.hpp"
 
@@ -15,6 +15,11 @@ namespace guideway::replay {
 
 enum class Verdict : uint8_t { kPass, kDrop, kSend, kRedirect };
 [[nodiscard]] std::string_view name_of(Verdict verdict);
+// The frame goes on to the wire.
+[[nodiscard]] constexpr bool leaves(Verdict verdict)
+{
+    return verdict == Verdict::kSend || verdict == Verdict::kRedirect;
+}
 
 inline constexpr uint32_t kNone = UINT32_MAX;
 
@@ -27,6 +32,7 @@ struct Decision {
 
     auto operator<=>(const Decision &) const = default;
 };
+[[nodiscard]] Decision decision_of(const gw_outcome &outcome);
 
 struct Ran {
     Decision decision;

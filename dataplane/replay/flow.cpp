@@ -6,14 +6,10 @@
 #include <algorithm>
 
 #include "dataplane/core/wire.h"
+#include "dataplane/replay/be16.hpp"
 
 namespace guideway::replay {
 namespace {
-
-uint16_t be16_at(std::span<const uint8_t> bytes, size_t offset)
-{
-    return static_cast<uint16_t>(bytes[offset] << 8 | bytes[offset + 1]);
-}
 
 // Finds Layer 3 behind any number of tags that the core would read, and one more does no harm.
 void read_link(std::span<const uint8_t> frame, Dissection &found)
@@ -30,14 +26,6 @@ void read_link(std::span<const uint8_t> frame, Dissection &found)
         at += GW_VLAN_BYTES;
     }
     found.l3_offset = at + 2;
-}
-
-// Of an error the flow is in what it quotes (RFC 792, RFC 4443 section 2.1).
-bool is_icmp_error(uint8_t type, bool is_ipv6)
-{
-    return is_ipv6 ? type >= GW_ICMPV6_UNREACHABLE && type <= GW_ICMPV6_PARAMETER_PROBLEM
-                   : type == GW_ICMP_UNREACHABLE || type == GW_ICMP_TIME_EXCEEDED ||
-                         type == GW_ICMP_PARAMETER_PROBLEM;
 }
 
 void read_l4(std::span<const uint8_t> frame, size_t at, Dissection &found)
@@ -59,7 +47,9 @@ void read_l4(std::span<const uint8_t> frame, size_t at, Dissection &found)
         found.deciding_bytes = at + GW_ICMP_BYTES;
         if (at < frame.size()) {
             found.icmp_type = frame[at];
-            if (is_icmp_error(frame[at], found.flow.is_ipv6)) {
+            // Of an error the flow is in what it quotes.
+            if (found.flow.is_ipv6 ? gw_icmpv6_is_error(frame[at])
+                                   : gw_icmp_is_error(frame[at])) {
                 found.deciding_bytes +=
                     (found.flow.is_ipv6 ? GW_IPV6_BYTES : GW_IPV4_BYTES) + 8;
             }

@@ -33,7 +33,7 @@ uint64_t digest_of(uint64_t digest, const Ran &ran)
         digest = std::rotl((digest ^ word) * kPrime, 29);
     };
     add(static_cast<uint64_t>(ran.decision.verdict) << 32 | ran.decision.reason);
-    if (ran.decision.verdict == Verdict::kSend || ran.decision.verdict == Verdict::kRedirect) {
+    if (leaves(ran.decision.verdict)) {
         add(ran.frame.size());
         for (size_t at = 0; at < ran.frame.size(); at += 8) {
             uint64_t word = 0;
@@ -81,7 +81,7 @@ void FlowTable::grow()
     }
 }
 
-uint32_t FlowTable::note(const FlowKey &key, uint64_t packet, uint64_t bytes)
+uint32_t FlowTable::note(const FlowKey &key, uint64_t packet)
 {
     size_t place = place_of(key);
     if (places_[place] == 0) {
@@ -99,7 +99,6 @@ uint32_t FlowTable::note(const FlowKey &key, uint64_t packet, uint64_t bytes)
     }
     const uint32_t index = places_[place] - 1;
     flows_[index].packets++;
-    flows_[index].bytes += bytes;
     return index;
 }
 

@@ -29,7 +29,6 @@ struct Flow {
     FlowKey key;
     uint64_t first_packet = 0;  // its number
     uint64_t packets = 0;
-    uint64_t bytes = 0;  // of frames
 };
 
 class FlowTable {
@@ -38,7 +37,7 @@ class FlowTable {
     FlowTable(uint32_t lanes, uint32_t flows_max);
 
     // The flow's index, or kNone where the table is full and the flow is not in it.
-    [[nodiscard]] uint32_t note(const FlowKey &key, uint64_t packet, uint64_t bytes);
+    [[nodiscard]] uint32_t note(const FlowKey &key, uint64_t packet);
     void decide(uint32_t flow, uint32_t lane, const Ran &ran);
 
     [[nodiscard]] const std::deque<Flow> &flows() const { return flows_; }

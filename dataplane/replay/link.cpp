@@ -4,6 +4,7 @@
 #include <array>
 
 #include "dataplane/core/wire.h"
+#include "dataplane/replay/be16.hpp"
 #include "dataplane/replay/flow.hpp"
 
 namespace guideway::replay {
@@ -22,11 +23,6 @@ enum CookedType : uint16_t { kToUs = 0, kBroadcast = 1, kMulticast = 2 };
 constexpr size_t kCookedBytes = 16;
 constexpr size_t kCooked2Bytes = 20;
 constexpr uint16_t kEtherTypeMin = 0x600;  // below it: a length (IEEE 802.3)
-
-uint16_t be16_at(std::span<const uint8_t> bytes, size_t offset)
-{
-    return static_cast<uint16_t>(bytes[offset] << 8 | bytes[offset + 1]);
-}
 
 void put_ethernet(std::vector<uint8_t> &frame, const Mac &to, const Mac &from, uint16_t type)
 {

@@ -10,23 +10,6 @@
 namespace guideway::replay {
 namespace {
 
-static_assert(kNone == GW_INDEX_NONE);
-
-Verdict to_verdict(gw_verdict verdict)
-{
-    switch (verdict) {
-        case GW_PASS:
-            return Verdict::kPass;
-        case GW_SEND:
-            return Verdict::kSend;
-        case GW_REDIRECT:
-            return Verdict::kRedirect;
-        case GW_DROP:
-            break;
-    }
-    return Verdict::kDrop;
-}
-
 class NativeEngine : public Engine {
   public:
     explicit NativeEngine(Tables tables) : tables_(std::move(tables)) {}
@@ -51,11 +34,7 @@ class NativeEngine : public Engine {
                          .generation = GW_GENERATION_ALONE};
         gw_outcome outcome;
         gw_process(&packet, &outcome);
-        return Ran{.decision = {.verdict = to_verdict(outcome.verdict),
-                                .reason = outcome.reason,
-                                .service = outcome.service,
-                                .backend = outcome.backend},
-                   .frame = {packet.data, packet.end}};
+        return Ran{.decision = decision_of(outcome), .frame = {packet.data, packet.end}};
     }
 
   private:
@@ -73,21 +52,6 @@ Result<std::unique_ptr<Engine>> native_engine(const gw_capacity &capacity,
         return std::unexpected(std::move(tables.error()));
     }
     return std::make_unique<NativeEngine>(std::move(*tables));
-}
-
-std::string_view name_of(Verdict verdict)
-{
-    switch (verdict) {
-        case Verdict::kPass:
-            return "pass";
-        case Verdict::kDrop:
-            return "drop";
-        case Verdict::kSend:
-            return "send";
-        case Verdict::kRedirect:
-            return "redirect";
-    }
-    return "?";
 }
 
 }  // namespace guideway::replay

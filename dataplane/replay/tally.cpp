@@ -5,16 +5,11 @@
 namespace guideway::replay {
 namespace {
 
-bool leaves(const Ran &ran)
-{
-    return ran.decision.verdict == Verdict::kSend || ran.decision.verdict == Verdict::kRedirect;
-}
-
 // Indices are each engine's own; the bytes say which backend it was.
 bool is_same(const Ran &a, const Ran &b)
 {
     return a.decision.verdict == b.decision.verdict && a.decision.reason == b.decision.reason &&
-           (!leaves(a) || std::ranges::equal(a.frame, b.frame));
+           (!leaves(a.decision.verdict) || std::ranges::equal(a.frame, b.frame));
 }
 
 void count(Decisions &decisions, const Decision &decision, uint64_t bytes)
@@ -53,8 +48,7 @@ void Tally::add(const Frame &frame, std::span<const Ran> ran)
     if (!is_ours) {
         return;
     }
-    const uint32_t flow =
-        flows_.note(found.flow, frame.packet.number, frame.packet.original_bytes);
+    const uint32_t flow = flows_.note(found.flow, frame.packet.number);
     for (uint32_t lane = 0; flow != kNone && lane < ran.size(); lane++) {
         flows_.decide(flow, lane, ran[lane]);
     }

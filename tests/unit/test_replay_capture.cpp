@@ -465,9 +465,9 @@ TEST(ReplayFlows, AreToldApartUpToTheirBound)
     FlowTable flows(1, 2000);
     const auto key = [](uint16_t port) { return dissect(frame_of(1, port)).flow; };
     for (uint16_t port = 0; port < 3000; port++) {
-        EXPECT_EQ(flows.note(key(port), port + 1U, 100), port < 2000 ? port : kNone);
+        EXPECT_EQ(flows.note(key(port), port + 1U), port < 2000 ? port : kNone);
     }
-    EXPECT_EQ(flows.note(key(1999), 3001, 100), 1999U) << "one that has room keeps it";
+    EXPECT_EQ(flows.note(key(1999), 3001), 1999U) << "one that has room keeps it";
     EXPECT_EQ(flows.flows().size(), 2000U);
     EXPECT_EQ(flows.packets_beyond(), 1000U);
     EXPECT_EQ(flows.flows()[1999].packets, 2U);

@@ -287,8 +287,7 @@ json Story::tell(const std::string &capture, const replay::Frames &frames,
                 say_slot();
             }
         }
-        if (decision.verdict == replay::Verdict::kSend ||
-            decision.verdict == replay::Verdict::kRedirect) {
+        if (replay::leaves(decision.verdict)) {
             say_leaves(*ran);
         }
         say("verdict",

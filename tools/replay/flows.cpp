@@ -4,24 +4,13 @@
 
 #include <algorithm>
 
+#include "dataplane/tables/reason_texts.hpp"
 #include "tools/guideway/members.hpp"
 
 namespace guideway::cli {
 namespace {
 
 using nlohmann::json;
-
-constexpr const char *kNames[] = {
-#define GW_REASON_NAME(constant, name, verdict, meaning) name,
-    GW_REASON_LIST(GW_REASON_NAME)
-#undef GW_REASON_NAME
-};
-
-constexpr const char *kMeanings[] = {
-#define GW_REASON_MEANING(constant, name, verdict, meaning) meaning,
-    GW_REASON_LIST(GW_REASON_MEANING)
-#undef GW_REASON_MEANING
-};
 
 // Members of a flow.
 constexpr const char *kStrings[] = {"flow",    "service", "backend",
@@ -45,12 +34,12 @@ void put_line(std::ostream &out, const json &line)
 
 const char *reason_name(gw_reason reason)
 {
-    return reason < GW_REASON_COUNT ? kNames[reason] : "";
+    return reason < GW_REASON_COUNT ? kReasonTexts[reason].name : "";
 }
 
 const char *reason_meaning(gw_reason reason)
 {
-    return reason < GW_REASON_COUNT ? kMeanings[reason] : "";
+    return reason < GW_REASON_COUNT ? kReasonTexts[reason].meaning : "";
 }
 
 FlowResult flow_result(const World &world, const replay::FlowTable &flows, uint32_t flow,

@@ -6,29 +6,12 @@
 #include <utility>
 
 #include "control/model/limit.hpp"
+#include "dataplane/tables/reason_texts.hpp"
 
 namespace guideway::cli {
 namespace {
 
 using nlohmann::json;
-
-struct Named {
-    const char *name;
-    const char *verdict;
-    const char *meaning;
-};
-
-constexpr Named kReasons[] = {
-#define GW_REASON_ROW(constant, name, verdict, meaning) {name, verdict, meaning},
-    GW_REASON_LIST(GW_REASON_ROW)
-#undef GW_REASON_ROW
-};
-
-constexpr Named kEvents[] = {
-#define GW_EVENT_ROW(constant, name, meaning) {name, "", meaning},
-    GW_EVENT_LIST(GW_EVENT_ROW)
-#undef GW_EVENT_ROW
-};
 
 double share(uint64_t part, uint64_t whole)
 {
@@ -65,10 +48,10 @@ json reasons_json(const replay::Decisions &decisions)
     json reasons = json::array();
     for (size_t i = 0; i < GW_REASON_COUNT; i++) {
         if (decisions.reasons[i] > 0) {
-            reasons.push_back({{"name", kReasons[i].name},
-                               {"verdict", kReasons[i].verdict},
+            reasons.push_back({{"name", kReasonTexts[i].name},
+                               {"verdict", kReasonTexts[i].verdict},
                                {"packets", decisions.reasons[i]},
-                               {"meaning", kReasons[i].meaning}});
+                               {"meaning", kReasonTexts[i].meaning}});
         }
     }
     return reasons;
@@ -111,7 +94,7 @@ json services_json(const World &world, const replay::Tally &tally, uint32_t lane
             for (size_t i = 0; i < GW_REASON_COUNT; i++) {
                 packets += found->second[i];
                 if (found->second[i] > 0 && i != GW_REASON_FORWARDED) {
-                    refused[kReasons[i].name] = found->second[i];
+                    refused[kReasonTexts[i].name] = found->second[i];
                 }
             }
         }
@@ -198,9 +181,9 @@ json world_json(const World &world, const replay::Tally &tally, uint32_t lane)
     json events = json::array();
     for (size_t i = 0; i < GW_EVENT_COUNT; i++) {
         if (totals.events[i] > 0) {
-            events.push_back({{"name", kEvents[i].name},
+            events.push_back({{"name", kEventTexts[i].name},
                               {"count", totals.events[i]},
-                              {"meaning", kEvents[i].meaning}});
+                              {"meaning", kEventTexts[i].meaning}});
         }
     }
     return {{"configuration", world.file()},

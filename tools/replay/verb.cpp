@@ -30,12 +30,6 @@ Failure failed(std::string message)
     return {.exit = Exit::kFailed, .message = std::move(message), .body = {}};
 }
 
-bool leaves(const replay::Ran &ran)
-{
-    return ran.decision.verdict == replay::Verdict::kSend ||
-           ran.decision.verdict == replay::Verdict::kRedirect;
-}
-
 // How far a build came in the capture: "100 packets of it, damaged in packet 101".
 std::string reach_text(const json &capture)
 {
@@ -162,7 +156,7 @@ Outcome<void> ReplayVerb::step(const replay::Frame &frame)
         ran_.push_back(*ran);
     }
     tally_->add(frame, ran_);
-    if (out_ && leaves(ran_.front())) {
+    if (out_ && replay::leaves(ran_.front().decision.verdict)) {
         if (auto written = out_->write(frame.packet.timestamp_ns, ran_.front().frame,
                                        missing_bytes(frame, ran_.front()));
             !written) {
