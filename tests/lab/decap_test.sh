@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # The decapsulator's tool, on a gateway.
+# Of XDP: a_foreign_program_is_left_alone
 
 decap() {
     on gw1 "$ROOT/build/tools/guideway-decap" "$@"
