@@ -3,7 +3,8 @@
 // The core is included into an engine's program, after the engine's own seam header has
 // defined everything below. There are no function pointers: an engine is a set of static
 // inline functions with these names. Three exist: xdp/seam_xdp.h (BPF),
-// dataplane/dpdk/seam_burst.hpp (DPDK), and seam_native.h beside this file (replay, tests).
+// dataplane/dpdk/seam_burst.hpp (DPDK), and seam_native.h beside this file (replay, tests,
+// and what dataplane/tables asks of the core).
 //
 //   struct gw_packet
 //       The engine's handle for one frame. Only the functions below look inside.

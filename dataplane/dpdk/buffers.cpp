@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <string>
 
 #include "dataplane/dpdk/burst.hpp"
@@ -19,23 +20,62 @@ namespace {
 constexpr uint32_t kCacheBuffers = 256;  // of each worker
 constexpr uint64_t kMib = 1024 * 1024;
 
-// One buffer for a frame of any port, without continuation.
-uint32_t room_bytes(const Ports &ports)
+uint64_t object_bytes(uint32_t room)
 {
+    rte_mempool_objsz sizes{};
+    return rte_mempool_calc_obj_size(sizeof(rte_mbuf) + room, 0, &sizes);
+}
+
+uint64_t page_bytes()
+{
+    return static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+// net_af_xdp hands buffers to the kernel as they are, which takes none that is longer than a page
+// (struct xdp_umem_reg, chunk_size). It gets the longest: an MTU may grow while it is open.
+uint32_t page_room_bytes()
+{
+    auto room = static_cast<uint32_t>(page_bytes());
+    while (object_bytes(room) > page_bytes()) {
+        room -= RTE_CACHE_LINE_SIZE;
+    }
+    return room;
+}
+
+// One buffer for a frame of any port, without continuation.
+Result<uint32_t> room_bytes(const Ports &ports)
+{
+    const bool has_diverted = std::ranges::any_of(
+        ports, [](const auto &port) { return port->kind() == PortKind::kDiverted; });
     uint32_t bytes = frame_room_bytes(0);
     for (const auto &port : ports) {
         bytes = std::max(bytes, frame_room_bytes(port->mtu_bytes()));
     }
-    return bytes + RTE_PKTMBUF_HEADROOM;
+    if (!has_diverted) {
+        return bytes + RTE_PKTMBUF_HEADROOM;
+    }
+    const uint32_t room = page_room_bytes();
+    const uint32_t frame = room - RTE_PKTMBUF_HEADROOM;
+    for (const auto &port : ports) {
+        const bool is_diverted = port->kind() == PortKind::kDiverted;
+        const uint32_t mtu_most = (is_diverted ? frame : std::bit_floor(frame)) - kBesideMtu;
+        if (port->mtu_bytes() > mtu_most) {
+            return fail("port " + port->interface() + ": its MTU is " +
+                        std::to_string(port->mtu_bytes()) + ", and can be " +
+                        std::to_string(mtu_most) +
+                        " where a port is of net_af_xdp, whose buffers are of a page at most: "
+                        "lower it, or use net_af_packet");
+        }
+    }
+    return room;
 }
 
 // What a buffer takes of memory. `is_whole`: none may lie across two pages that need not be side by
 // side in the machine's memory, because a device or the kernel reads it by that.
 uint64_t buffer_bytes(uint32_t room, bool is_whole)
 {
-    rte_mempool_objsz sizes{};
-    const uint64_t bytes = rte_mempool_calc_obj_size(sizeof(rte_mbuf) + room, 0, &sizes);
-    const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+    const uint64_t bytes = object_bytes(room);
+    const uint64_t page = page_bytes();
     if (!is_whole || rte_eal_has_hugepages() != 0) {
         return bytes;
     }
@@ -79,8 +119,11 @@ Result<Pool> make_pool(const Options &options, const Ports &ports)
         needed += port->buffers();
         is_whole = is_whole || port->kind() == PortKind::kDiverted;
     }
-    const uint32_t room = room_bytes(ports);
-    const uint64_t each = buffer_bytes(room, is_whole);
+    const auto room = room_bytes(ports);
+    if (!room) {
+        return std::unexpected(room.error());
+    }
+    const uint64_t each = buffer_bytes(*room, is_whole);
     const uint64_t count = options.memory_mib * kMib / each;
     if (count < needed) {
         return fail(
@@ -91,7 +134,7 @@ Result<Pool> make_pool(const Options &options, const Ports &ports)
             std::to_string((needed * each + kMib - 1) / kMib) + " MiB");
     }
     std::ignore = dpdk_reason();
-    Pool pool = create_pool(static_cast<uint32_t>(count), room, is_whole);
+    Pool pool = create_pool(static_cast<uint32_t>(count), *room, is_whole);
     if (!pool) {
         return fail("cannot make " + std::to_string(count) + " packet buffers: " +
                     rte_strerror(rte_errno) + "; free memory or lower --memory, which is " +

@@ -244,8 +244,8 @@ bool Round::look_at_ports()
     for (const auto &port : ports_) {
         if (!port->look_again()) {
             spdlog::warn(
-                "{}: the interface was made anew, or its MTU has grown: opening the ports "
-                "again",
+                "{}: the interface was made anew, or its MTU has grown: the ports are to be "
+                "opened again",
                 port->interface());
             are_same = false;
         }
@@ -309,6 +309,13 @@ Result<Ending> Round::run()
         }
         if (!look_at_ports()) {
             write_page();
+            if (std::ranges::any_of(ports_, [](const auto &port) {
+                    return port->kind() == PortKind::kDiverted;
+                })) {
+                return fail(
+                    "net_af_xdp opens a port once in a process: the engine ends, and is "
+                    "for its supervisor to start again");
+            }
             return Ending::kReopenPorts;
         }
     }
@@ -364,7 +371,7 @@ Result<void> run_engine(const Options &options, const PageFile &page)
 {
     const sigset_t ending = ending_signals();
     const Descriptor signals(signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (signals.get() < 0) {
+    if (!signals.valid()) {
         return std::unexpected(Error::system("wait for", "signals"));
     }
     if (auto checked = check_interfaces(options); !checked) {

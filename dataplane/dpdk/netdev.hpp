@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "dataplane/descriptor.hpp"
 #include "dataplane/error.hpp"

@@ -193,7 +193,6 @@ Result<void> complete(Options &options)
 uint32_t frame_room_bytes(uint32_t mtu_bytes)
 {
     constexpr uint32_t kLeast = 2048;
-    constexpr uint32_t kBesideMtu = 128;
     return std::bit_ceil(std::max(kLeast, std::min(mtu_bytes, kMtuMost) + kBesideMtu));
 }
 

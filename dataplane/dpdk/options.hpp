@@ -67,8 +67,10 @@ struct Device {
                                uint32_t mtu_bytes = 1500);
 
 // Of a buffer for one frame of an interface with that MTU: Ethernet, tags and what packet sockets
-// put in front of them included. A power of two. Larger MTUs than kMtuMost are not served.
+// put in front of them, at most kBesideMtu, included. A power of two. Larger MTUs than kMtuMost are
+// not served.
 inline constexpr uint32_t kMtuMost = 16'000;
+inline constexpr uint32_t kBesideMtu = 128;
 [[nodiscard]] uint32_t frame_room_bytes(uint32_t mtu_bytes);
 
 }  // namespace guideway::dpdk

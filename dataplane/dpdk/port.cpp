@@ -316,8 +316,9 @@ bool Port::look_again()
         is_up_ = false;
         return true;
     }
-    if (kind_ != PortKind::kOwned &&
-        (before != found->ifindex || frame_room_bytes(found->mtu_bytes) > room_bytes_)) {
+    const bool has_outgrown =
+        kind_ == PortKind::kShared && frame_room_bytes(found->mtu_bytes) > room_bytes_;
+    if (kind_ != PortKind::kOwned && (before != found->ifindex || has_outgrown)) {
         return false;
     }
     if (kind_ == PortKind::kOwned) {

@@ -81,7 +81,7 @@ class Port {
     uint16_t tx_descriptors_ = 1024;
     bool is_tx_shared_ = false;
     uint32_t mtu_bytes_ = 1500;
-    uint32_t room_bytes_ = 0;  // for a frame, of a shared or diverted interface
+    uint32_t room_bytes_ = 0;  // for a frame, of a shared interface
     Mac mac_{};
     std::atomic<uint32_t> ifindex_ = 0;
     std::atomic<bool> is_up_ = false;

@@ -211,6 +211,54 @@ TEST_F(DpdkEngine, ForwardsFramesOfAnMtuThatGrows)
     EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
 }
 
+TEST_F(DpdkEngine, DivertsFramesOfAnMtuThatGrows)
+{
+    pin_tables("gwd0");
+    for (auto &encapsulation : fast_path_->tables().backends()[0].encapsulation) {
+        encapsulation.inner_bytes_max = 2980;
+    }
+    start({"--port", "gwd0=net_af_xdp"});
+    xdp::run("ip link set gwd0 mtu 3000 && ip link set gwd1 mtu 3000");
+    ASSERT_TRUE(comes_true([&] { return page().port[0].mtu_bytes == 3000; }))
+        << engine_->said();
+    const Wire wire("gwd1");
+    const Bytes large = frame(
+        "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv4 192.0.2.1 -> 203.0.113.10 df "
+        "/ tcp 40000 -> 443 ACK / payload 2900");
+    wire.send(large);
+    EXPECT_TRUE(wire.brings(forwarded(large))) << engine_->said();
+    EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+}
+
+TEST_F(DpdkEngine, EndsWhereAPortOfAfXdpIsToBeOpenedAgain)
+{
+    pin_tables("gwd0");
+    start({"--port", "gwd0=net_af_xdp"});
+    xdp::run(
+        "ip link del gwd0 && ip link add gwd0 type veth peer name gwd1 && "
+        "ip link set gwd0 up && ip link set gwd1 up");
+    EXPECT_EQ(engine_->wait(), 1);
+    EXPECT_TRUE(engine_->said().contains("net_af_xdp opens a port once in a process"))
+        << engine_->said();
+    for (auto &encapsulation : fast_path_->tables().backends()[0].encapsulation) {
+        encapsulation.egress_ifindex = if_nametoindex("gwd0");
+    }
+    start({"--port", "gwd0=net_af_xdp"});
+    const Wire wire("gwd1");
+    wire.send(request());
+    EXPECT_TRUE(wire.brings(forwarded(request()))) << engine_->said();
+    EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+}
+
+TEST_F(DpdkEngine, SaysWhichMtuIsTooLargeForAfXdp)
+{
+    xdp::run("ip link set gwd0 mtu 9000");
+    launch({"--port", "gwd0=net_af_xdp"});
+    EXPECT_EQ(engine_->wait(), 1);
+    EXPECT_TRUE(engine_->said().contains("port gwd0: its MTU is 9000, and can be "))
+        << engine_->said();
+}
+
 TEST_F(DpdkEngine, ForwardsACaptureIntoAnother)
 {
     std::vector<Bytes> in;
