@@ -4,7 +4,6 @@
 #include <bpf/libbpf.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <utility>
@@ -75,7 +74,7 @@ Result<Skeleton> load(const gw_layout &layout)
 Result<Descriptor> park(int program_fd)
 {
     const Descriptor home = present_namespace();
-    if (home.get() < 0 || unshare(CLONE_NEWNET) != 0) {
+    if (!home.valid() || unshare(CLONE_NEWNET) != 0) {
         return failed("make", "a network namespace for the XDP program", errno);
     }
     Descriptor own = present_namespace();

@@ -27,7 +27,7 @@ pins_fit() {
     [[ $(guideway connections --json | jq .pins.max) == "$1" ]]
 }
 
-# Spoofed SYNs from 198.18.0.0/16, which nobody has, that many a second.
+# Spoofed SYNs from 198.18.0.0/16, which nobody has, at most that many a second.
 flood_begins() {
     local gateway_mac own_mac
     gateway_mac=$(on transit ip -json link show dev client | jq -r '.[0].address')
@@ -44,7 +44,7 @@ FLOOD
     # Bounded by number, should nobody end it.
     # shellcheck disable=SC2016 # for the inner shell
     { on client bash -c 'echo $$ >"$1/flood.pid" && shift && exec trafgen "$@"' bash "$SCRATCH" \
-        --dev eth0 --conf "$SCRATCH/flood.trafgen" --cpus 1 --rate "${1}pps" \
+        --dev eth0 --conf "$SCRATCH/flood.trafgen" --cpus 1 --gap "$((1000000 / $1))us" \
         --num "$((60 * $1))" >"$SCRATCH/flood.log" 2>&1 || exit; } &
     FLOOD=$!
 }

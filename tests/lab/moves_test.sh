@@ -75,11 +75,15 @@ test_connections_that_speak_once_a_learning_period() {
 }
 
 test_source_ports_are_used_again_while_slots_move() {
+    local i
     with_periods 3s 4s
     hold ports reuse "$WEB:80" "[$WEB6]:80" "$WEB_OVER_6:80" "[$WEB6_OVER_4]:80" --flows 300 \
         --every-ms 400 --patience-ms 6000 --duration 60
-    changes 20
-    sleep 5
+    for ((i = 0; i < 20; i++)); do
+        change "$i"
+        sleep 0.2
+    done
+    sleep 1
     release ports
     expect_at_least 3000 "$(held ports .answers)" "connections"
     expect_at_least 1 "$(held ports .moved)" "connections to another gateway than a port's first"

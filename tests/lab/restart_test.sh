@@ -235,8 +235,8 @@ test_twenty_kills_lose_no_packet() {
     hold stream datagrams "$WEB:42" "[$WEB6]:42" --flows 40 --rate 1000 --duration 100
     for _ in {1..20}; do
         lab daemon kill edge1
-        lab daemon start edge1
         sleep 0.1
+        lab daemon start edge1
     done
     lets_go stream
     expect_at_least 2000 "$(held stream .sent)" "packets sent"

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "dataplane/dpdk/burst.hpp"
+#include "tests/packets/engine.hpp"
 #include "tests/packets/host_tables.hpp"
 #include "tests/packets/world.hpp"
 

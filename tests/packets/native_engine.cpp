@@ -1,9 +1,9 @@
 #include "dataplane/core/seam_native.h"
 // (the seam comes first)
 #include <algorithm>
-#include <cstring>
 
 #include "dataplane/core/process.h"
+#include "tests/packets/engine.hpp"
 #include "tests/packets/host_tables.hpp"
 #include "tests/packets/world.hpp"
 

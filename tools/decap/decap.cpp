@@ -6,7 +6,6 @@
 #include <ifaddrs.h>
 #include <linux/if_link.h>
 #include <net/if.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
