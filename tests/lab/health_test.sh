@@ -26,8 +26,11 @@ all_are_in_use() {
     [[ $(backends_in_use) == "gw1 gw2 gw3 gw4" ]]
 }
 
+# In the tables too, which follow what health says within some milliseconds.
 is_out() {
-    [[ " $(backends_in_use) " != *" $1 "* ]]
+    [[ " $(backends_in_use) " != *" $1 "* ]] &&
+        guideway backend list --json | jq -e --arg name "$1" \
+            '.backends[] | select(.pool == "gateways" and .name == $name).state == "failed"'
 }
 
 in_panic() {
@@ -72,6 +75,27 @@ out_in_time() {
     lab gateway "$name" normal
     eventually 15 all_are_in_use
     eventually 10 all_backends_forward
+}
+
+# Only the connections of the one that fails may break, and the one that drains keeps its own,
+# though the ring changes for both. The first test: a port of an earlier one that is used again may
+# still be pinned to the one that drains.
+test_a_gateway_fails_and_returns_while_another_drains() {
+    checked "connections: {learning_period: 8s, idle_timeout: 9s}"
+    hold asking talk "$WEB:80" --flows 400 --every-ms 1000 --duration 100
+    guideway backend drain gateways/gw2
+    lab gateway gw1 refuse
+    eventually 10 is_out gw1
+    lab gateway gw1 accept
+    eventually 15 is_forwarding gw1
+    hold later talk "$WEB:80" --flows 400 --every-ms 1000 --duration 100
+    # Until learning is over for all of it.
+    sleep 10
+    lets_go asking
+    broken_only_of asking gw1
+    release later
+    expect_equal 0 "$(held later '.backends.gw2 // 0')" "new connections of the one that drains"
+    expect_at_least 50 "$(held later '.backends.gw1 // 0')" "connections of the one that returned"
 }
 
 test_a_gateway_that_says_nothing_is_out_in_time() {
@@ -127,26 +151,6 @@ answers_promptly() {
 
 is_calm() {
     ! in_panic && all_are_in_use
-}
-
-# Only the connections of the one that fails may break, and the one that drains keeps its own,
-# though the ring changes for both.
-test_a_gateway_fails_and_returns_while_another_drains() {
-    checked "connections: {learning_period: 8s, idle_timeout: 9s}"
-    hold asking talk "$WEB:80" --flows 400 --every-ms 1000 --duration 100
-    guideway backend drain gateways/gw2
-    lab gateway gw1 refuse
-    eventually 10 is_out gw1
-    lab gateway gw1 accept
-    eventually 15 is_forwarding gw1
-    hold later talk "$WEB:80" --flows 400 --every-ms 1000 --duration 100
-    # Until learning is over for all of it.
-    sleep 10
-    lets_go asking
-    broken_only_of asking gw1
-    release later
-    expect_equal 0 "$(held later '.backends.gw2 // 0')" "new connections of the one that drains"
-    expect_at_least 50 "$(held later '.backends.gw1 // 0')" "connections of the one that returned"
 }
 
 is_forwarding() {
