@@ -45,13 +45,11 @@ uint32_t page_room_bytes()
 // One buffer for a frame of any port, without continuation.
 Result<uint32_t> room_bytes(const Ports &ports)
 {
-    const bool has_diverted = std::ranges::any_of(
-        ports, [](const auto &port) { return port->kind() == PortKind::kDiverted; });
-    uint32_t bytes = frame_room_bytes(0);
-    for (const auto &port : ports) {
-        bytes = std::max(bytes, frame_room_bytes(port->mtu_bytes()));
-    }
-    if (!has_diverted) {
+    if (!has_diverted(ports)) {
+        uint32_t bytes = frame_room_bytes(0);
+        for (const auto &port : ports) {
+            bytes = std::max(bytes, frame_room_bytes(port->mtu_bytes()));
+        }
         return bytes + RTE_PKTMBUF_HEADROOM;
     }
     const uint32_t room = page_room_bytes();
@@ -106,6 +104,12 @@ Pool create_pool(uint32_t count, uint32_t room, bool is_whole)
 
 }  // namespace
 
+bool has_diverted(const Ports &ports)
+{
+    return std::ranges::any_of(
+        ports, [](const auto &port) { return port->kind() == PortKind::kDiverted; });
+}
+
 void FreePool::operator()(rte_mempool *pool) const
 {
     rte_mempool_free(pool);
@@ -114,10 +118,9 @@ void FreePool::operator()(rte_mempool *pool) const
 Result<Pool> make_pool(const Options &options, const Ports &ports)
 {
     uint32_t needed = options.workers * (kCacheBuffers * 2 + 2 * kBurst);
-    bool is_whole = rte_eal_has_hugepages() != 0;
+    const bool is_whole = rte_eal_has_hugepages() != 0 || has_diverted(ports);
     for (const auto &port : ports) {
         needed += port->buffers();
-        is_whole = is_whole || port->kind() == PortKind::kDiverted;
     }
     const auto room = room_bytes(ports);
     if (!room) {

@@ -17,6 +17,7 @@ struct FreePool {
 };
 using Pool = std::unique_ptr<rte_mempool, FreePool>;
 using Ports = std::vector<std::unique_ptr<Port>>;
+[[nodiscard]] bool has_diverted(const Ports &ports);
 
 // As many as fit into the memory that `options` give, each with room for a frame of any port.
 // Fails where the ports' queues and the workers need more; the message says how much.

@@ -309,9 +309,7 @@ Result<Ending> Round::run()
         }
         if (!look_at_ports()) {
             write_page();
-            if (std::ranges::any_of(ports_, [](const auto &port) {
-                    return port->kind() == PortKind::kDiverted;
-                })) {
+            if (has_diverted(ports_)) {
                 return fail(
                     "net_af_xdp opens a port once in a process: the engine ends, and is "
                     "for its supervisor to start again");

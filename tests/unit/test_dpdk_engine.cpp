@@ -9,7 +9,30 @@
 namespace guideway::dpdk {
 namespace {
 
-class DpdkEngine : public DpdkTest {};
+class DpdkEngine : public DpdkTest {
+  protected:
+    // In a running engine, from 1500 to `mtu` and with a frame nearly as long.
+    void expect_frames_of_an_mtu_that_grows(const std::string &device, uint32_t mtu)
+    {
+        pin_tables("gwd0");
+        for (auto &encapsulation : fast_path_->tables().backends()[0].encapsulation) {
+            encapsulation.inner_bytes_max = static_cast<uint16_t>(mtu - 20);
+        }
+        start({"--port", "gwd0=" + device});
+        const std::string size = " mtu " + std::to_string(mtu);
+        xdp::run("ip link set gwd0" + size + " && ip link set gwd1" + size);
+        ASSERT_TRUE(comes_true([&] { return page().port[0].mtu_bytes == mtu; }))
+            << engine_->said();
+        const Wire wire("gwd1");
+        const Bytes large = frame(
+            "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv4 192.0.2.1 -> "
+            "203.0.113.10 df / tcp 40000 -> 443 ACK / payload " +
+            std::to_string(mtu - 100));
+        wire.send(large);
+        EXPECT_TRUE(wire.brings(forwarded(large))) << engine_->said();
+        EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+    }
+};
 
 void write_pcap(const std::filesystem::path &path, const std::vector<Bytes> &frames)
 {
@@ -195,39 +218,12 @@ TEST_F(DpdkEngine, OpensAnInterfaceAgainThatWasMadeAnew)
 
 TEST_F(DpdkEngine, ForwardsFramesOfAnMtuThatGrows)
 {
-    pin_tables("gwd0");
-    for (auto &encapsulation : fast_path_->tables().backends()[0].encapsulation) {
-        encapsulation.inner_bytes_max = 8980;
-    }
-    start({"--port", "gwd0=net_af_packet"});
-    xdp::run("ip link set gwd0 mtu 9000 && ip link set gwd1 mtu 9000");
-    ASSERT_TRUE(comes_true([&] { return page().port[0].mtu_bytes == 9000; }));
-    const Wire wire("gwd1");
-    const Bytes large = frame(
-        "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv4 192.0.2.1 -> 203.0.113.10 df "
-        "/ tcp 40000 -> 443 ACK / payload 8900");
-    wire.send(large);
-    EXPECT_TRUE(wire.brings(forwarded(large))) << engine_->said();
-    EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+    expect_frames_of_an_mtu_that_grows("net_af_packet", 9000);
 }
 
 TEST_F(DpdkEngine, DivertsFramesOfAnMtuThatGrows)
 {
-    pin_tables("gwd0");
-    for (auto &encapsulation : fast_path_->tables().backends()[0].encapsulation) {
-        encapsulation.inner_bytes_max = 2980;
-    }
-    start({"--port", "gwd0=net_af_xdp"});
-    xdp::run("ip link set gwd0 mtu 3000 && ip link set gwd1 mtu 3000");
-    ASSERT_TRUE(comes_true([&] { return page().port[0].mtu_bytes == 3000; }))
-        << engine_->said();
-    const Wire wire("gwd1");
-    const Bytes large = frame(
-        "ethernet 02:00:00:00:00:aa -> 02:00:00:00:00:01 / ipv4 192.0.2.1 -> 203.0.113.10 df "
-        "/ tcp 40000 -> 443 ACK / payload 2900");
-    wire.send(large);
-    EXPECT_TRUE(wire.brings(forwarded(large))) << engine_->said();
-    EXPECT_EQ(engine_->end(SIGTERM), 0) << engine_->said();
+    expect_frames_of_an_mtu_that_grows("net_af_xdp", 3000);
 }
 
 TEST_F(DpdkEngine, EndsWhereAPortOfAfXdpIsToBeOpenedAgain)
